@@ -1,0 +1,1 @@
+"""HTTP surfaces: every request comes in through chain.py."""

@@ -1,0 +1,1 @@
+"""Azure Resource Manager: the generic engine and the routes around it."""

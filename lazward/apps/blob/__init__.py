@@ -1,0 +1,1 @@
+"""Blob and ADLS Gen2 wire protocol."""

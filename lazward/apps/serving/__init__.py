@@ -1,0 +1,1 @@
+"""Inference gateway: configuration of Envoy and the key check behind it."""

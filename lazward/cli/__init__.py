@@ -1,0 +1,1 @@
+"""The lazward command: one file per noun."""

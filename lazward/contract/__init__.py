@@ -1,0 +1,1 @@
+"""What the wire says: ids, errors, envelopes, structs. Imports msgspec only."""

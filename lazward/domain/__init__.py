@@ -1,0 +1,1 @@
+"""What the product decides: pure functions and declarations. No I/O, no clock, no HTTP. Imports contract."""

@@ -1,0 +1,92 @@
+"""Protocols that the layers above implement or use: what the product needs from machines, clocks and stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+
+class ProcessSpec(msgspec.Struct, frozen=True):
+    """One process of a launch. stdout and stderr go, in order, to `log` (absolute path, appended)."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]  # the whole environment: nothing is inherited
+    log: str
+
+
+class LaunchSpec(msgspec.Struct, frozen=True):
+    """What to run. The name is deterministic (run id + attempt): starting it twice attaches to what runs already."""
+
+    name: str
+    processes: tuple[ProcessSpec, ...]
+    cwd: str
+    timeout_s: float | None = None  # wall clock, then the tree is stopped with end reason "timeout"
+    memory_bytes: int | None = None  # of the whole tree; over it the tree is stopped with end reason "memory"
+    grace_s: float = 10.0  # between SIGTERM and SIGKILL
+
+
+EndReason = Literal["exit", "signal", "timeout", "memory", "canceled", "lost", "launch"]
+
+
+class LaunchStatus(msgspec.Struct, frozen=True):
+    """State of a launch. `ended` states carry why: exit (code), signal (number), timeout, memory (over the limit or the kernel's
+    OOM killer), canceled, lost (processes gone without a record, e.g. killed with their keeper), launch (could not be started)."""
+
+    state: Literal["unknown", "running", "ended"]
+    reason: EndReason | None = None
+    code: int | None = None  # exit code of the first process that failed, 0 if all ended well
+    signal: int | None = None
+    message: str = ""  # one sentence for people
+    started: float | None = None  # unix seconds
+    ended: float | None = None
+    peak_memory_bytes: int | None = None
+    failed_process: int | None = None  # index into processes
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What a machine has."""
+
+    cores: int
+    memory_bytes: int
+    gpus: int
+
+
+class Executor(Protocol):
+    """Starts and watches process groups. Every method may be called again after a crash of the caller, by another process."""
+
+    async def start(self, spec: LaunchSpec) -> LaunchStatus:
+        """Starts, or attaches to the running or ended launch of that name. Never runs a name twice."""
+        ...
+
+    async def poll(self, name: str) -> LaunchStatus: ...
+
+    async def wait(self, name: str, timeout_s: float) -> LaunchStatus:
+        """Returns at the end of the launch or after timeout_s, whichever is first."""
+        ...
+
+    async def cancel(self, name: str) -> None:
+        """Stops the whole process tree (TERM, grace, KILL), also processes that left the group or session. Returns at once."""
+        ...
+
+    async def forget(self, name: str) -> None:
+        """Removes the records of an ended launch."""
+        ...
+
+    def capacity(self) -> Capacity: ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+
+class Logger(Protocol):
+    def __call__(self, text: str) -> None:
+        """Takes one line of progress for people (no newline)."""
+        ...
+
+
+Argv = Sequence[str]

@@ -1,0 +1,1 @@
+"""One file per family of ARM resource types; importing this package fills the REGISTRY."""

@@ -1,0 +1,1 @@
+"""Environments and processes on a machine. Imports domain and contract."""

@@ -1,0 +1,1 @@
+"""Keys, tokens, principals, signatures. Imports domain and contract."""

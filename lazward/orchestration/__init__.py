@@ -1,0 +1,1 @@
+"""Durable steps: joins decisions (domain) with effects (storage, execution, identity)."""

@@ -1,0 +1,1 @@
+"""Blobs: metadata rows in the database, bytes in extents (obstore)."""

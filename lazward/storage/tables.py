@@ -1,0 +1,202 @@
+"""Every table on one screen. Resources are documents; what is queried often is a column. Times are unix seconds (float)."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = sa.MetaData()
+
+Json = sa.JSON().with_variant(JSONB(), "postgresql")
+Seq = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _table(name: str, *items: sa.schema.SchemaItem) -> sa.Table:
+    return sa.Table(name, metadata, *items)
+
+
+C = sa.Column
+S, F, B, I = sa.Text, sa.Double, sa.Boolean, sa.BigInteger  # noqa: E741
+
+# ---- ARM: one row per resource of whatever type ------------------------------------------------------------------------
+resource = _table(
+    "resource",
+    C("seq", Seq, primary_key=True, autoincrement=True),  # creation order; paging token
+    C("key", S, nullable=False, unique=True),  # lower-cased id
+    C("id", S, nullable=False),  # id as the client wrote it
+    C("type", S, nullable=False),  # lower-cased provider/types, e.g. microsoft.machinelearningservices/workspaces/jobs
+    C("parent", S, nullable=False),  # key of the resource above
+    C("scope", S, nullable=False),  # key of the workspace or registry it lies in, or of the resource group
+    C("name", S, nullable=False),
+    C("lookup", S),  # promoted value a type is searched by (hash of code, status of a job, ...)
+    C("archived", B, nullable=False, default=False),
+    C("etag", S, nullable=False),
+    C("doc", Json, nullable=False),  # the document as answered, without id, name, type
+    C("created", F, nullable=False),
+    C("updated", F, nullable=False),
+    sa.Index("resource_parent", "parent", "type", "archived", "seq"),
+    sa.Index("resource_scope", "scope", "type", "lookup"),
+    sa.Index("resource_type", "type", "seq"),
+)
+
+# ---- durable work: queue, timer, outbox and ARM operation in one ---------------------------------------------------------
+task = _table(
+    "task",
+    C("id", S, primary_key=True),  # also the id in Azure-AsyncOperation
+    C("kind", S, nullable=False),
+    C("subject", S, nullable=False),  # key of the resource it works for
+    C("status", S, nullable=False),  # InProgress | Succeeded | Failed | Canceled
+    C("state", Json, nullable=False),
+    C("error", Json),  # ARM error dict once Failed
+    C("due", F, nullable=False),
+    C("lease_until", F, nullable=False, default=0.0),
+    C("lease_token", S),
+    C("attempts", I, nullable=False, default=0),  # claims without a finished step since; counts crashes too
+    C("created", F, nullable=False),
+    C("ended", F),
+    sa.Index("task_due", "status", "due"),
+    sa.Index("task_one_open", "subject", "kind", unique=True, sqlite_where=sa.text("status = 'InProgress'"),
+             postgresql_where=sa.text("status = 'InProgress'")),
+)
+
+event = _table(
+    "event",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("at", F, nullable=False),
+    C("actor", S, nullable=False),
+    C("action", S, nullable=False),
+    C("subject", S, nullable=False),
+    C("correlation", S),
+    C("detail", Json),
+    sa.Index("event_subject", "subject", "seq"),
+)
+
+# ---- identity and access -------------------------------------------------------------------------------------------------
+principal = _table(
+    "principal",
+    C("id", S, primary_key=True),  # object id (oid)
+    C("app_id", S, unique=True),  # client id; null for people
+    C("name", S, nullable=False),
+    C("kind", S, nullable=False),  # User | ServicePrincipal | ManagedIdentity
+    C("secret_hash", S),
+    C("enabled", B, nullable=False, default=True),
+    C("created", F, nullable=False),
+)
+role_assignment = _table(
+    "role_assignment",
+    C("id", S, primary_key=True),  # guid
+    C("scope", S, nullable=False),  # lower-cased id; "/" is everything
+    C("principal", S, nullable=False),
+    C("role", S, nullable=False),  # guid of the role definition
+    C("doc", Json, nullable=False),
+    C("created", F, nullable=False),
+    sa.Index("role_assignment_once", "scope", "principal", "role", unique=True),
+    sa.Index("role_assignment_principal", "principal"),
+)
+role_definition = _table(  # custom roles; the built-in ones are in domain/rbac.py
+    "role_definition",
+    C("id", S, primary_key=True),
+    C("name", S, nullable=False, unique=True),
+    C("doc", Json, nullable=False),
+)
+secret = _table(  # encrypted with the master key of the data dir: signing keys, endpoint keys, credentials of connections
+    "secret",
+    C("name", S, primary_key=True),
+    C("value", sa.LargeBinary, nullable=False),
+    C("updated", F, nullable=False),
+)
+grant_code = _table(  # device codes, authorisation codes, refresh tokens: hashed, single use or revocable
+    "grant_code",
+    C("hash", S, primary_key=True),
+    C("kind", S, nullable=False),
+    C("principal", S),
+    C("doc", Json, nullable=False),
+    C("expires", F, nullable=False),
+)
+
+# ---- blobs: what a blob is (here) and its bytes (extents, in the object store) ---------------------------------------------
+container = _table(
+    "container",
+    C("account", S, primary_key=True),
+    C("name", S, primary_key=True),
+    C("etag", S, nullable=False),
+    C("meta", Json, nullable=False),
+    C("modified", F, nullable=False),
+)
+blob = _table(
+    "blob",
+    C("account", S, primary_key=True),
+    C("container", S, primary_key=True),
+    C("name", S, primary_key=True),
+    C("kind", S, nullable=False),  # BlockBlob | AppendBlob | Directory
+    C("size", I, nullable=False),
+    C("etag", S, nullable=False),
+    C("extents", Json, nullable=False),  # [[extent id, bytes], ...] in order
+    C("blocks", Json),  # committed block ids, in order, when it was written by blocks
+    C("headers", Json, nullable=False),  # contentType, contentEncoding, contentMD5, cacheControl, ...
+    C("meta", Json, nullable=False),
+    C("created", F, nullable=False),
+    C("modified", F, nullable=False),
+)
+block = _table(  # staged, not yet committed
+    "block",
+    C("account", S, primary_key=True),
+    C("container", S, primary_key=True),
+    C("blob", S, primary_key=True),
+    C("block_id", S, primary_key=True),
+    C("extent", S, nullable=False),
+    C("size", I, nullable=False),
+    C("created", F, nullable=False),
+)
+
+# ---- tracking ------------------------------------------------------------------------------------------------------------
+experiment = _table(
+    "experiment",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("id", S, nullable=False, unique=True),
+    C("workspace", S, nullable=False),  # key of the workspace
+    C("name", S, nullable=False),
+    C("stage", S, nullable=False, default="active"),  # active | deleted
+    C("tags", Json, nullable=False),
+    C("created", F, nullable=False),
+    C("updated", F, nullable=False),
+    sa.Index("experiment_name", "workspace", "name", unique=True),
+)
+run = _table(
+    "run",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("workspace", S, nullable=False),
+    C("id", S, nullable=False),  # equals the job's name when a job made it
+    C("experiment", S, nullable=False),
+    C("name", S, nullable=False),
+    C("status", S, nullable=False),  # MLflow's: RUNNING | SCHEDULED | FINISHED | FAILED | KILLED
+    C("stage", S, nullable=False, default="active"),
+    C("is_job", B, nullable=False, default=False),
+    C("user", S, nullable=False),
+    C("parent", S),
+    C("started", F),
+    C("ended", F),
+    C("inputs", Json),  # datasets and models logged as inputs / outputs
+    sa.Index("run_id", "workspace", "id", unique=True),
+    sa.Index("run_experiment", "experiment", "stage", "seq"),
+)
+metric = _table(
+    "metric",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("run", Seq, nullable=False),  # run.seq
+    C("key", S, nullable=False),
+    C("step", I, nullable=False),
+    C("at", I, nullable=False),  # milliseconds, as MLflow
+    C("value", F),  # null when NaN; infinities are kept
+    sa.Index("metric_run", "run", "key", "seq"),
+)
+latest_metric = _table(
+    "latest_metric",
+    C("run", Seq, primary_key=True, autoincrement=False),
+    C("key", S, primary_key=True),
+    C("step", I, nullable=False),
+    C("at", I, nullable=False),
+    C("value", F),
+)
+param = _table("param", C("run", Seq, primary_key=True, autoincrement=False), C("key", S, primary_key=True), C("value", S, nullable=False))
+run_tag = _table("run_tag", C("run", Seq, primary_key=True, autoincrement=False), C("key", S, primary_key=True), C("value", S, nullable=False))
