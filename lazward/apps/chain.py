@@ -276,12 +276,12 @@ class Chain:
         """Browsers name the page a request comes from; only our own pages may call (S7). Other clients send no Origin."""
         origin = request.headers.get("origin")
         site = request.headers.get("sec-fetch-site")
-        if origin and origin != "null":
-            if urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower():
+        if origin:
+            if origin != "null" and urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower():
                 return
-        elif not origin and site in (None, "same-origin", "none"):
+        elif site in (None, "same-origin", "none"):
             return
-        elif not origin and request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD"):
+        elif request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD"):
             return
         raise ArmError(403, "CrossOriginRequestBlocked", "Requests from pages of another origin are refused.", "Origin")
 
