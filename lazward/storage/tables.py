@@ -234,6 +234,8 @@ run_link = _table(  # what a run read and made
     C("kind", S, primary_key=True),  # dataset | model_in | model_out
     C("ref", S, primary_key=True),  # dataset.seq as text, or logged_model.id
     C("step", I, nullable=False, default=0),
+    C("name", S),  # of a dataset; searched, as digest and context are
+    C("digest", S),
     C("context", S),  # tag mlflow.data.context
     C("tags", Json, nullable=False),
 )
