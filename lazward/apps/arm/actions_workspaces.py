@@ -70,9 +70,8 @@ async def diagnose(call: Call) -> Response:
 
     missing = await call.ctx.db.read(look)
     problems = [{"code": "DatastoreMissing", "level": "Error", "message": f"The datastore '{name}' is missing."} for name in missing]
-    empty = dict.fromkeys(
-        ("userDefinedRouteResults", "networkSecurityRuleResults", "resourceLockResults", "dnsResolutionResults", "keyVaultResults", "applicationInsightsResults",
-         "containerRegistryResults", "otherResults"), [])
+    names = ("userDefinedRoute", "networkSecurityRule", "resourceLock", "dnsResolution", "keyVault", "applicationInsights", "containerRegistry", "other")
+    empty: dict[str, list[Any]] = {f"{name}Results": [] for name in names}
     return json_response({"value": {**empty, "storageAccountResults": problems}})
 
 
