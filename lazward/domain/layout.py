@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,3 +114,10 @@ class Layout:
     @property
     def folders(self) -> tuple[Path, ...]:
         return (self.keys, self.blobs, self.envs, self.jobs, self.serving, self.gateway, self.run, self.logs)
+
+
+def default_data_dir(environ: Mapping[str, str], home: str) -> str:
+    """Where state lies unless something else is said; `home` is absolute."""
+    data_home = environ.get("XDG_DATA_HOME", "")
+    # The XDG specification tells to ignore relative paths.
+    return f"{data_home.rstrip('/')}/lazward" if data_home.startswith("/") else f"{home.rstrip('/')}/.lazward"

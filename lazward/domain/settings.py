@@ -214,12 +214,6 @@ def describe() -> list[Description]:
     return found
 
 
-def default_data_dir(environ: Mapping[str, str], home: str) -> str:
-    data_home = environ.get("XDG_DATA_HOME", "")
-    # The XDG specification tells to ignore relative paths.
-    return f"{data_home.rstrip('/')}/lazward" if data_home.startswith("/") else f"{home.rstrip('/')}/.lazward"
-
-
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
