@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import Any, Literal
 
 from lazward.cli import datadir
 from lazward.cli.output import OK, fail, progress, show, show_json
@@ -39,7 +37,7 @@ _DIRECT = ("localhost", "127.0.0.1", "::1")
 Shell = Literal["sh", "fish", "powershell"]
 
 
-def env(*, data_dir: str | None = None, shell: Shell = "sh", as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def env(*, data_dir: str | None = None, shell: Shell = "sh", json: bool = False) -> int:
     """Print the variables that point Azure ML clients here: eval "$(lazward env)".
 
     Parameters
@@ -48,7 +46,7 @@ def env(*, data_dir: str | None = None, shell: Shell = "sh", as_json: Annotated[
         Folder of all local state, as given to `lazward up`.
     shell
         sh (bash, zsh, dash), fish or powershell.
-    as_json
+    json
         Print {"set": {name: value}, "unset": [name]} instead.
     """
     layout = datadir.here(data_dir)
@@ -58,7 +56,7 @@ def env(*, data_dir: str | None = None, shell: Shell = "sh", as_json: Annotated[
         fail(f"There is no Lazward server in {layout.root}.", "Start one with `lazward up`, or name its folder with --data-dir.")
     _refresh_bundle(layout)
     values = variables(endpoint, principal, layout, os.environ)
-    if as_json:
+    if json:
         show_json({"set": values, "unset": list(MISLEADING)})
     else:
         show("\n".join(lines(values, MISLEADING, shell)))

@@ -1,11 +1,12 @@
 """The `lazward` command: the table of commands, and how errors become exit codes.
 
-Start-up time counts (`lazward env` stands in people's shell profiles), so a command's module is imported when it is called, and the overview
-of commands is printed without the parser.
+Start-up time counts (`lazward env` stands in people's shell profiles): a command's module is imported when it is called, the parser only when
+there is something to parse. A command is a function whose parameters are its options and whose docstring is its help; it returns the exit code.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -55,11 +56,19 @@ def run(argv: list[str]) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    from cyclopts import App, CycloptsError
-
     name = argv[0]
     where, what = COMMANDS[name]
-    app = App(name="lazward", version=__version__, help_formatter="plain", help_format="plaintext", result_action="return_value")
+    if len(argv) == 1:
+        module, _, attribute = where.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if command.__code__.co_argcount == 0:  # options only, each with a default: nothing to parse, and the parser costs 0.15 s
+            return command()
+    from cyclopts import App, CycloptsError, Parameter
+
+    app = App(
+        name="lazward", version=__version__, help_formatter="plain", help_format="plaintext", result_action="return_value",
+        default_parameter=Parameter(negative=()),
+    )
     app.command(where, name=name, help=what)
     try:
         code = app(argv, exit_on_error=False, print_error=False)

@@ -6,9 +6,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from lazward.cli import datadir, output
 from lazward.cli.output import USAGE, fail
@@ -17,9 +15,13 @@ from lazward.domain.settings import Merged, SettingsError, Source, describe, fro
 _GUIDE = "See docs/guides/settings.md, or `lazward settings` for all of them."
 
 
-def load(flags: Mapping[str, Any], assignments: Sequence[str] = (), config: str | None = None, environ: Mapping[str, str] | None = None) -> Merged:
+def load(
+    flags: Mapping[str, Any], assignments: Sequence[str] = (), config: str | None = None, environ: Mapping[str, str] | None = None,
+    own_file: Path | None = None,
+) -> Merged:
     """The settings of this command. `flags` by setting name (None: not given), `assignments` as "name=value", `config` a TOML file
-    instead of the data dir's settings.toml. Ends the command (exit code 2) at the first thing that is wrong."""
+    instead of the data dir's settings.toml (`own_file`: where that lies for now). Ends the command (exit code 2) at the first thing
+    that is wrong."""
     environ = os.environ if environ is None else environ
     try:
         given = Source("flags", {k: v for k, v in flags.items() if v is not None}, spelled="flag")
@@ -29,7 +31,7 @@ def load(flags: Mapping[str, Any], assignments: Sequence[str] = (), config: str 
         flag = next((s.values["data_dir"] for s in (given, sources[1]) if isinstance(s.values.get("data_dir"), str)), None)
         data_dir = datadir.locate(flag, environ, file.values if file else None)
         if file is None:
-            file = _read_file(Path(data_dir) / "settings.toml", must_exist=False)
+            file = _read_file(own_file or Path(data_dir) / "settings.toml", must_exist=False)
             if "data_dir" in file.values:
                 raise SettingsError("data_dir", file.origin, "cannot be set by a file that lies in the data dir. Use --data-dir or LAZWARD_DATA_DIR.")
         placed = [_placed(source, data_dir) for source in (*sources, file)]
@@ -74,8 +76,8 @@ def settings(
     *,
     data_dir: str | None = None,
     config: str | None = None,
-    assign: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    set: list[str] | None = None,
+    json: bool = False,
 ) -> int:
     """Show every setting with its value and where the value comes from.
 
@@ -85,18 +87,18 @@ def settings(
         Folder of all local state.
     config
         A TOML file of settings instead of settings.toml in the data dir.
-    assign
+    set
         A setting as name=value, as `lazward up` would get it; may be repeated.
-    as_json
+    json
         Print JSON.
     """
-    merged = load({"data_dir": data_dir}, assign or (), config)
+    merged = load({"data_dir": data_dir}, set or (), config)
     rows = []
     for one in describe():
         value = getattr(merged.settings, one.name)
         shown = without_password(value) if isinstance(value, str) else value
         rows.append({"name": one.name, "value": shown, "unit": one.unit, "origin": merged.origins[one.name], "description": one.text})
-    if as_json:
+    if json:
         output.show_json(rows)
     else:
         output.show(output.columns([("setting", "value", "unit", "from"), *((r["name"], _toml(r["value"]), r["unit"], r["origin"]) for r in rows)]))

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from lazward.cli import client, datadir, processes
 from lazward.cli.output import FAILED, NOT_RUNNING, OK, columns, duration, progress, show, show_json
 from lazward.domain.layout import Layout
 
 
-def status(*, data_dir: str | None = None, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def status(*, data_dir: str | None = None, json: bool = False) -> int:
     """Show whether the server runs, and each of its parts. Exit code 0: all well, 1: something is wrong, 3: not running.
 
     Parameters
     ----------
     data_dir
         Folder of all local state, as given to `lazward up`.
-    as_json
+    json
         Print JSON.
     """
     layout = datadir.here(data_dir)
     report = look(layout, time.time())
-    if as_json:
+    if json:
         show_json(report)
     else:
         show(describe(report, time.time()))

@@ -9,10 +9,9 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from cyclopts import Parameter
 
 from lazward.cli import datadir, logs, ports, processes
 from lazward.cli.children import children
@@ -38,8 +37,8 @@ def up(
     location: str | None = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     config: str | None = None,
-    assign: Annotated[list[str] | None, Parameter(name="--set", negative=())] = None,
-    detach: Annotated[bool, Parameter(negative=())] = False,
+    set: list[str] | None = None,
+    detach: bool = False,
 ) -> int:
     """Start the server; at the first start make its state, certificate authority and first principal.
 
@@ -65,7 +64,7 @@ def up(
         debug, info, warning or error (default: info).
     config
         A TOML file of settings instead of settings.toml in the data dir.
-    assign
+    set
         Any other setting, as name=value; may be repeated.
     detach
         Return once the server is ready; it goes on in the background.
@@ -74,7 +73,7 @@ def up(
         "data_dir": data_dir, "host": host, "port": port, "gateway_port": gateway_port, "public_host": public_host,
         "database_url": database_url, "storage_url": storage_url, "location": location, "log_level": log_level,
     }
-    merged = load(flags, assign or (), config)
+    merged = load(flags, set or (), config)
     start = Start(merged)
     return start.detached() if detach else start.supervise(say=progress, on_ready=lambda: show(welcome(start.settings)), detached=False)
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import platform
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from lazward import __version__
 from lazward.cli.output import OK, show, show_json
 
 
-def version(*, as_json: Annotated[bool, Parameter(name="--json", negative=())] = False) -> int:
+def version(*, json: bool = False) -> int:
     """Print the version of Lazward and of the Python it runs on.
 
     Parameters
     ----------
-    as_json
+    json
         Print JSON.
     """
-    if as_json:
+    if json:
         show_json({"lazward": __version__, "python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}"})
     else:
         show(f"lazward {__version__} (Python {platform.python_version()}, {platform.system()} {platform.machine()})")
