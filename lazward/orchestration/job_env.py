@@ -27,7 +27,7 @@ def base_environment(runtime: Runtime, environment: Any, overlay: dict[str, str]
     if paths := overlay.pop("PATH_PREFIX", ""):
         env["PATH"] = f"{paths}:{env['PATH']}"
     env |= overlay
-    bundle = str(runtime.settings.trust_bundle)
+    bundle = str(runtime.settings.layout.bundle)
     env |= {name: bundle for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")}
     return env
 
