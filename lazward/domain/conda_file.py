@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from lazward.domain.conda_packages import CPU_BUILDS, is_not_python, pypi_name
 from lazward.domain.package_set import Draft, invalid
-from lazward.domain.requirements_file import Local, PipReader, Place, Reader
+from lazward.domain.requirements_file import Local, PipReader, Place, Reader, checked_requirement
 
 MAX_BYTES = 512 * 1024
 _KNOWN = {"name", "channels", "dependencies", "variables", "prefix", "platforms"}
@@ -72,7 +72,8 @@ def add_spec(spec: MatchSpec, entry: CondaEntry, draft: Draft) -> None:
     if name is None:
         draft.note(f"{where} is no Python package and is left out: wheels bring the libraries they need")
         return
-    draft.require(f"{name}{spec.extras}{spec.clauses}", where)
+    extras = "" if "[" in name else spec.extras
+    draft.require(checked_requirement(f"{name}{extras}{spec.clauses}", entry.place), where)
 
 
 def _python_request(clauses: str) -> str:

@@ -14,6 +14,7 @@ _NAMES = {
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL",
     "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 }  # fmt: skip
+MAX_CHARACTERS = 512 * 1024
 _HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
 _VARIABLE = re.compile(r"\\\$|\$(?:\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\}|([A-Za-z_]\w*))")
 _OPERATORS = ("&&", "||", ";", "|", "&", "\n", "(", ")")
@@ -30,6 +31,8 @@ class Instruction(msgspec.Struct, frozen=True):
 
 def parse_dockerfile(text: str) -> list[Instruction]:
     """Raises ArmError with the line of what is no instruction."""
+    if len(text) > MAX_CHARACTERS:
+        raise invalid(f"The Dockerfile is larger than {MAX_CHARACTERS // 1024} KiB.", "build.dockerfilePath")
     escape = "`" if re.match(r"\s*#\s*escape\s*=\s*`", text, re.IGNORECASE) else "\\"
     found: list[Instruction] = []
     lines = iter(enumerate(text.removeprefix("\ufeff").splitlines(), 1))

@@ -15,12 +15,11 @@ _SERVERS = re.compile(r"(^|/)(tritonserver|serving|torchserve|plumber)([:-]|$)")
 def image_packages(image: str) -> PackageSet:
     """Never fails: an unknown image is a plain Python, and the note says so."""
     name, tag = _split(image.strip())
+    by_reference = curated(image) if image.lower().startswith(("azureml:", "azureml-")) else None
+    if by_reference:
+        return by_reference.packages
     if name.startswith("mcr.microsoft.com/"):
         return _microsoft(name.removeprefix("mcr.microsoft.com/"), tag, image)
-    if name.startswith(("azureml:", "azureml//", "azureml-")):
-        found = curated(image)
-        if found:
-            return found.packages
     short = re.sub(r"^(docker\.io/|index\.docker\.io/|nvcr\.io/|ghcr\.io/|quay\.io/)?(library/)?", "", name)
     if short == "python" or short.endswith("/python"):
         return _plain(image, _python_tag(tag))
@@ -40,7 +39,7 @@ def image_packages(image: str) -> PackageSet:
 
 def _split(image: str) -> tuple[str, str]:
     """("registry/name", "tag"); a digest counts as no tag."""
-    image = re.sub(r"^docker://", "", image).split("@", 1)[0] if not image.startswith("azureml") else image
+    image = re.sub(r"^docker://", "", image).split("@", 1)[0]
     head, colon, tag = image.rpartition(":")
     if not colon or "/" in tag:
         return image.lower(), ""

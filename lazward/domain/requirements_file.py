@@ -79,7 +79,8 @@ class PipReader:
             self.file(posixpath.join(folder, value), place, constraint or _FILES[option] == "constraint", upgrade)
         elif option in _EDITABLE:
             self.draft.note(f"{place.text}: `{value}` is installed as it is now, not as an editable project")
-            self.requirement(value, place, folder, constraint, upgrade)
+            path = value if _URL.match(value) or value.startswith((".", "/")) else f"./{value}"
+            self.requirement(path, place, folder, constraint, upgrade)
         elif option in _WITH_VALUE:
             if not value:
                 raise invalid(f"{place.text}: `{option}` needs a value.", place.target)
