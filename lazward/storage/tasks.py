@@ -60,6 +60,10 @@ def open_for(tx: Tx, subject: str, kind: str) -> Task | None:
     return Task(*found) if found else None
 
 
+def open_of_kind(tx: Tx, kind: str) -> list[Task]:
+    return [Task(*found) for found in tx.execute(sa.select(*_COLUMNS).where(t.c.kind == kind, t.c.status == "InProgress"))]
+
+
 def claim(tx: Tx, worker: str, limit: int, now: float, lease_s: float) -> list[Task]:
     """Leases up to `limit` due tasks to `worker`. Each gets a token of its own, so a late writer can be told from the owner."""
     due = (

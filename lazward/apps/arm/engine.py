@@ -92,9 +92,19 @@ def action(path: str, verb: str, *, right: str = "", provider: str = ML) -> Call
     return register
 
 
+async def handle_path(ctx: Context) -> Response:
+    """One request below /subscriptions/."""
+    ctx.params["rest"] = "/subscriptions/" + ctx.params["rest"]
+    return await handle(ctx)
+
+
 async def handle(ctx: Context) -> Response:
-    """One request below /subscriptions/.../providers/: path -> type -> verb."""
-    target = resolve(parse(ctx.params["rest"] if "rest" in ctx.params else ctx.request.scope["path"]))
+    """One request on a resource id: path -> type -> verb."""
+    try:
+        target = resolve(parse(ctx.params["rest"]))
+    except ArmError:
+        await ctx.authenticate()  # what exists here and what does not is told to callers only
+        raise
     method = ctx.request.method
     await _check_access(ctx, target, method)
     check_api_version(ctx.query.get("api-version"))
