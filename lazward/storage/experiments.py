@@ -185,17 +185,6 @@ def seqs(tx: Tx, key: str, ids: Sequence[str]) -> list[int]:
     return list(tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.id.in_(list(ids)))).scalars())
 
 
-def forget_workspace(tx: Tx, key: str) -> None:
-    """Removes all tracking data of a workspace, for when the workspace goes. Artifacts are the blob store's."""
-    runs, models = sa.select(tables.run.c.seq).where(tables.run.c.workspace == key), tables.logged_model
-    for table in (tables.metric, tables.latest_metric, tables.param, tables.run_tag, tables.run_link):
-        tx.execute(sa.delete(table).where(table.c.run.in_(runs)))
-    tx.execute(sa.delete(tables.logged_model_metric).where(tables.logged_model_metric.c.model.in_(sa.select(models.c.seq).where(models.c.workspace == key))))
-    tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(t.c.seq).where(t.c.workspace == key))))
-    for table in (models, tables.run, t):
-        tx.execute(sa.delete(table).where(table.c.workspace == key))
-
-
 def _update(tx: Tx, found: Experiment, now: float, **values: Any) -> None:
     tx.execute(sa.update(t).where(t.c.seq == found.seq).values(updated=now, **values))
 

@@ -59,7 +59,7 @@ def log_batch(tx: Tx, key: str, id_: str, metrics: Sequence[Metric], params: Seq
     """All or nothing. A value that is there already (same key, time, step and value) is kept once."""
     run = runs.active(tx, key, id_)
     runs.log_params(tx, run, params)
-    runs.set_tags(tx, run, tags)
+    runs.write_tags(tx, run, tags)
     if metrics:
         _insert(tx, run, metrics)
         tx.execute(_LATEST, _summary(run, metrics))

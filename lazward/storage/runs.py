@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking.names import PARENT, RUN_NAME
-from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL
+from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL, from_job
 from lazward.storage import experiments, tables
 from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
@@ -72,20 +72,22 @@ def create(
 
 def create_job_run(
     tx: Tx, workspace: str, run_id: str, experiment_name: str, name: str, user: str, tags: dict[str, str], now: float,
-) -> tuple[Run, Experiment]:
-    """The run of a job, in the transaction that makes the job. MlflowError RESOURCE_ALREADY_EXISTS when the id is a run's already."""
+) -> str:
+    """The run of a job, in the transaction that makes the job; returns the experiment's id, which is made when it is new.
+    MlflowError RESOURCE_ALREADY_EXISTS when the id is a run's already."""
     experiment = experiments.for_job(tx, workspace, experiment_name, now)
-    return _insert(tx, workspace, run_id, experiment, name, SCHEDULED, True, user, now, list(tags.items())), experiment
+    _insert(tx, workspace, run_id, experiment, name, SCHEDULED, True, user, now, list(tags.items()))
+    return experiment.id
 
 
-def set_status(tx: Tx, workspace: str, run_id: str, status: str, now: float, ended: float | None = None) -> None:
-    """What became of a job (domain.tracking.status.from_job gives the word): the one way a job's run changes its status.
-    The first RUNNING sets its start; a terminal status its end (`ended`, or now)."""
-    run = get(tx, workspace, run_id)
+def set_status(tx: Tx, workspace: str, run_id: str, job_status: str, now: float, ended: float | None = None) -> None:
+    """What became of a job, in the job's words ("Queued", "Completed", ...): the one way a job's run changes its status. The first
+    "Running" sets its start, a terminal status its end (`ended`, or now). Nothing happens when somebody has purged the run."""
+    status = from_job(job_status)
     values: dict[str, Any] = {"status": status, "ended": (ended or now) if status in TERMINAL else None}
-    if status == RUNNING and run.status == SCHEDULED:
-        values["started"] = now
-    tx.execute(sa.update(t).where(t.c.seq == run.seq).values(**values))
+    if status == RUNNING:
+        values["started"] = sa.case((t.c.status == SCHEDULED, now), else_=t.c.started)
+    tx.execute(sa.update(t).where(t.c.workspace == workspace, t.c.id == run_id).values(**values))
 
 
 def update(tx: Tx, key: str, id_: str, status: str | None, ended: float | None, name: str | None) -> tuple[Run, Experiment]:
@@ -112,14 +114,25 @@ def restore(tx: Tx, key: str, id_: str) -> None:
     tx.execute(sa.update(t).where(t.c.seq == run.seq).values(stage="active", deleted=None))
 
 
-def forget(tx: Tx, key: str, id_: str) -> None:
-    """Removes a run and all it logged, for when its job is deleted; nothing when there is none. Artifacts are the blob store's."""
-    seq = tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.id == id_)).scalar()
-    if seq is None:
-        return
+def delete_job_run(tx: Tx, workspace: str, run_id: str, now: float) -> None:
+    """Removes the run of a job that is deleted, and all it logged; nothing when there is none. Its artifacts are the blob store's."""
+    _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id))
+
+
+def delete_workspace(tx: Tx, workspace: str) -> None:
+    """Removes all tracking data of a workspace that goes. Artifacts are the blob store's."""
+    e, m, measured = tables.experiment, tables.logged_model, tables.logged_model_metric
+    _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace))
+    tx.execute(sa.delete(measured).where(measured.c.model.in_(sa.select(m.c.seq).where(m.c.workspace == workspace))))
+    tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
+    for table in (m, e):
+        tx.execute(sa.delete(table).where(table.c.workspace == workspace))
+
+
+def _purge(tx: Tx, seqs: sa.Select[Any]) -> None:
     for table in (tables.metric, tables.latest_metric, tables.param, tables.run_tag, tables.run_link):
-        tx.execute(sa.delete(table).where(table.c.run == seq))
-    tx.execute(sa.delete(t).where(t.c.seq == seq))
+        tx.execute(sa.delete(table).where(table.c.run.in_(seqs)))
+    tx.execute(sa.delete(t).where(t.c.seq.in_(seqs)))
 
 
 def children(tx: Tx, key: str, id_: str) -> list[tuple[Run, Experiment]]:
@@ -151,7 +164,14 @@ def log_param(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
     log_params(tx, active(tx, key, id_), [(name, value)])
 
 
-def set_tags(tx: Tx, run: Run, tags: Iterable[tuple[str, str]]) -> None:
+def set_tags(tx: Tx, workspace: str, run_id: str, tags: dict[str, str], now: float) -> None:
+    """The tags of a job, told to its run whatever stage that is in; nothing when somebody has purged the run."""
+    found = tx.execute(_ONE, {"workspace": workspace, "id": run_id}).first()
+    if found is not None:
+        write_tags(tx, Run(*found), tags.items())
+
+
+def write_tags(tx: Tx, run: Run, tags: Iterable[tuple[str, str]]) -> None:
     """Sets tags, the last of equal keys winning. Some of them are facts of the run as well: its name, what it is nested in."""
     wanted = dict(tags)
     if wanted.get(RUN_NAME) == "":
@@ -165,7 +185,7 @@ def set_tags(tx: Tx, run: Run, tags: Iterable[tuple[str, str]]) -> None:
 
 
 def set_tag(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
-    set_tags(tx, active(tx, key, id_), [(name, value)])
+    write_tags(tx, active(tx, key, id_), [(name, value)])
 
 
 def delete_tag(tx: Tx, key: str, id_: str, name: str) -> None:
