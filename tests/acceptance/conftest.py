@@ -43,11 +43,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     subprocess.run([*lazward, "up", "--data-dir", str(data), "--port", "0", "--gateway-port", "0", "--detach"], check=True)
     try:
         exported = json.loads(subprocess.run([*lazward, "env", "--data-dir", str(data), "--json"], check=True, capture_output=True).stdout)
-        variables = {k: v for k, v in exported.items() if v is not None}
+        variables = exported["set"]
         saved = dict(os.environ)
-        for name, value in exported.items():
-            if value is None:
-                os.environ.pop(name, None)
+        for name in exported["unset"]:
+            os.environ.pop(name, None)
         os.environ.update(variables)
         yield {**variables, "DATA_DIR": str(data)}
         os.environ.clear()
