@@ -101,6 +101,11 @@ class Authority:
         above = set(rbac.scopes_above(scope))
         return [role for at, role in self._roles.get(caller.id, ()) if at in above]
 
+    def principals_allowed(self, action: str, scope: str) -> list[str]:
+        """Who has action at scope; for what decides by a list, such as the gateway."""
+        above = set(rbac.scopes_above(scope))
+        return [p for p, held in self._roles.items() if p not in self._disabled and rbac.allowed((r for at, r in held if at in above), action)]
+
     # ---- tokens ------------------------------------------------------------------------------------------------------
 
     @property

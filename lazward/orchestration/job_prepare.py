@@ -21,7 +21,6 @@ from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.job_env import base_environment, job_environment
 from lazward.orchestration.runtime import Runtime
-from lazward.storage import resources
 from lazward.storage.resources import Row
 
 DIRECT = "direct"
@@ -98,7 +97,7 @@ async def _fetch_code(runtime: Runtime, workspace: Row, facts: dict[str, Any], c
     made = await runtime.blobs.materialize(place.account, place.container, place.path, cached, cache=runtime.data_dir / "cache" / "inputs")
     if not made:
         raise ArmError(404, "CodeNotFound", "The code snapshot of the job holds no file.", "properties.codeId")
-    await asyncio.to_thread(_copy_writable, cached, code)
+    await asyncio.to_thread(copy_writable, cached, code)
 
 
 async def _fetch_inputs(runtime: Runtime, workspace: Row, facts: dict[str, Any], root: Path, say: Any) -> dict[str, Value]:
@@ -193,7 +192,7 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_writable(source: Path, target: Path) -> None:
+def copy_writable(source: Path, target: Path) -> None:
     for path, _, names in os.walk(source):
         at = target / Path(path).relative_to(source)
         at.mkdir(exist_ok=True, mode=0o755)
@@ -220,5 +219,3 @@ def _free_ports(count: int) -> list[int]:
 def workspace_of(job: Row) -> str:
     return parse(job.id).workspace.key
 
-
-__all__ = ["log_name", "memory_limit", "prepare", "remove_tree", "resources", "workspace_of"]
