@@ -107,6 +107,10 @@ class App:
             headers.append((b"x-ms-run-function-failed", b"True" if reply.run_failed else b"False"))
         if reply.run_ms is not None:
             headers.append((b"x-ms-run-fn-exec-ms", b"%.3f" % reply.run_ms))
+        if reply.status >= 400:
+            # The gateway answers 424 for these, as Azure does; the headers keep what happened.
+            headers.append((b"ms-azureml-model-error-statuscode", b"%d" % reply.status))
+            headers.append((b"ms-azureml-model-error-reason", b"model_error"))
         if self._origins:
             headers += self._cors(request)
         if isinstance(body, bytes):

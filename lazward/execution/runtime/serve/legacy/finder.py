@@ -52,9 +52,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> Any | None:
         if name not in self._table:
             return None
-        is_package = any(other.startswith(name + ".") for other in self._table)
-        spec = importlib.machinery.ModuleSpec(name, self, is_package=is_package)
-        return spec
+        is_package = any(other.startswith(name + ".") for other in (*OWN, *FALLBACK))
+        return importlib.machinery.ModuleSpec(name, self, is_package=is_package)
 
     def create_module(self, spec: Any) -> None:
         return None
