@@ -22,10 +22,10 @@ from lazward.apps.metadata import metadata_routes
 from lazward.apps.mlflow.routes import mlflow_routes
 from lazward.apps.ports import StoredJobs, StoredModels
 from lazward.apps.services import Services
+from lazward.apps.shared import build_authority, build_blobs, load_master_key
 from lazward.apps.status_page import status_page
 from lazward.apps.token.routes import token_routes
 from lazward.domain.settings import Settings
-from lazward.orchestration.startup import build_authority, build_blobs, first_start, load_master_key
 from lazward.storage.db import Database
 
 _OPERATIONS = "/subscriptions/{sub}/providers/Microsoft.MachineLearningServices/locations/{location}"
@@ -34,7 +34,6 @@ _OPERATIONS = "/subscriptions/{sub}/providers/Microsoft.MachineLearningServices/
 def build_chain(settings: Settings, db: Database) -> Chain:
     master_key = load_master_key(settings)
     vault, authority = build_authority(settings, db, master_key)
-    first_start(settings, db, master_key, time.time())
     actions_workspaces.use_vault(vault)
     hosts = {"localhost", "127.0.0.1", "[::1]", settings.public_host.lower()}
     services = Services(db, authority, settings, time.time, frozenset(hosts), {

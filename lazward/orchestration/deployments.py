@@ -18,11 +18,12 @@ import msgspec
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import parse
 from lazward.domain.durations import parse_duration
-from lazward.domain.environments import EnvironmentSpec, translate
-from lazward.domain.package_set import PackageSet
+from lazward.domain.environments import translate
+from lazward.domain.package_set import EnvironmentSpec, PackageSet
 from lazward.domain.ports import LaunchSpec
 from lazward.domain.serving import SERVING_REQUIREMENTS
 from lazward.execution import serving
+from lazward.execution.environments import hold
 from lazward.execution.serving import Service
 from lazward.orchestration import environments
 from lazward.orchestration.data import Place, locate
@@ -172,7 +173,8 @@ async def _bring_up(runtime: Runtime, row: Row, generation: int) -> list[Instanc
     packages = await _packages(runtime, workspace, facts, model if no_code else None)
     say(f"building the environment of generation {generation}")
     environment = await environments.build(runtime, packages, say, SERVING_REQUIREMENTS)
-    variables = {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
+    hold(environment, folder)
+    variables = dict(packages.env) | {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
     capacity = int((row.doc.get("sku") or {}).get("capacity") or 1)
     sockets = serving.socket_folder(runtime.data_dir)
     short = hashlib.sha256(row.key.encode()).hexdigest()[:12]

@@ -26,8 +26,8 @@ from lazward.storage.resources import Row
 DIRECT = "direct"
 
 
-async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, folder: Path, name: str, say: Any) -> LaunchSpec:
-    """Everything on disk that the job needs. Safe to run again: the folder is made anew."""
+async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, variables: dict[str, str], folder: Path, name: str, say: Any) -> LaunchSpec:
+    """Everything on disk that the job needs. Safe to run again: the folder is made anew. variables: those the environment sets."""
     facts = job.properties
     await asyncio.to_thread(_fresh, folder)
     code = folder / "code"
@@ -36,8 +36,7 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     inputs = await _fetch_inputs(runtime, workspace, facts, inputs_at, say)
     outputs = _make_outputs(facts, outputs_at)
     command = render(facts["command"], inputs, outputs)
-    overlay = await asyncio.to_thread(runtime.environments.job_overlay, environment, folder / "packages")
-    shared = base_environment(runtime, environment, overlay, folder)
+    shared = await asyncio.to_thread(base_environment, runtime, environment, folder, folder / "packages") | variables
     shared |= job_environment(runtime, job, workspace, facts)
     shared |= {f"AZURE_ML_INPUT_{k}": v.text for k, v in inputs.items()} | {f"AZURE_ML_OUTPUT_{k}": v.text for k, v in outputs.items()}
     shared |= {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
