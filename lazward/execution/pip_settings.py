@@ -108,11 +108,13 @@ class IndexSettings(msgspec.Struct, frozen=True):
         return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
 
 
-def read_settings(environ: Mapping[str, str], prefix: str = sys.prefix, platform: str = sys.platform) -> IndexSettings:
+def read_settings(
+    environ: Mapping[str, str], prefix: str = sys.prefix, platform: str = sys.platform, system: Path = Path("/etc")
+) -> IndexSettings:
     """pip's configuration files (global, user, site, PIP_CONFIG_FILE) and variables. Where the user has told uv itself about indexes or
     find-links (UV_* or uv.toml), uv's word counts and pip's is not used."""
-    pip = _pip_values(environ, prefix, platform)
-    uv = _uv_files(environ)
+    pip = _pip_values(environ, prefix, platform, system)
+    uv = _uv_files(environ, system)
     native_keys = {k for _, document in uv for table in (document, document.get("pip", {})) for k in table} if uv else set()
     uv_index = any(environ.get(v) for v in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"))
     uv_extra = any(environ.get(v) for v in ("UV_INDEX", "UV_EXTRA_INDEX_URL"))
@@ -147,19 +149,21 @@ def tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environ.items() if _TOOL_VARIABLES.match(k) and not _UV_LEFT_OUT.match(k)}
 
 
-def job_environment(environ: Mapping[str, str], prefix: str = sys.prefix, platform: str = sys.platform) -> dict[str, str]:
+def job_environment(
+    environ: Mapping[str, str], prefix: str = sys.prefix, platform: str = sys.platform, system: Path = Path("/etc")
+) -> dict[str, str]:
     """Variables with which pip and uv inside a job find packages where the server finds them, and ask no questions."""
     found = {k: v for k, v in environ.items() if _JOB_UV.match(k)}
-    for name, value in _pip_values(environ, prefix, platform).items():
+    for name, value in _pip_values(environ, prefix, platform, system).items():
         if _JOB_PIP.match(name):
             found["PIP_" + name.upper().replace("-", "_")] = " ".join(value.split())
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_ROOT_USER_ACTION": "ignore", "PIP_USER": "0"}
     return found | quiet
 
 
-def _pip_values(environ: Mapping[str, str], prefix: str, platform: str) -> dict[str, str]:
+def _pip_values(environ: Mapping[str, str], prefix: str, platform: str, system: Path) -> dict[str, str]:
     values: dict[str, str] = {}
-    for path in _pip_files(environ, prefix, platform):
+    for path in _pip_files(environ, prefix, platform, system):
         parser = configparser.RawConfigParser()
         try:
             parser.read_string(path.read_text(encoding="utf-8"))
@@ -174,7 +178,7 @@ def _pip_values(environ: Mapping[str, str], prefix: str, platform: str) -> dict[
     return values
 
 
-def _pip_files(environ: Mapping[str, str], prefix: str, platform: str) -> list[Path]:
+def _pip_files(environ: Mapping[str, str], prefix: str, platform: str, system: Path) -> list[Path]:
     chosen = environ.get("PIP_CONFIG_FILE", "")
     if chosen == "/dev/null":
         return []
@@ -186,15 +190,15 @@ def _pip_files(environ: Mapping[str, str], prefix: str, platform: str) -> list[P
         shared = [Path("/Library/Application Support/pip/pip.conf")]
         support = home / "Library/Application Support/pip"
         user = [home / ".pip/pip.conf", (support if support.is_dir() else home / ".config/pip") / "pip.conf"]
-    found = [*shared, Path("/etc/pip.conf"), *user, Path(prefix) / "pip.conf", *([Path(chosen)] if chosen else [])]
+    found = [*shared, system / "pip.conf", *user, Path(prefix) / "pip.conf", *([Path(chosen)] if chosen else [])]
     return [p for p in found if p.is_file()]
 
 
-def _uv_files(environ: Mapping[str, str]) -> list[tuple[str, dict]]:
+def _uv_files(environ: Mapping[str, str], system: Path) -> list[tuple[str, dict]]:
     """(text, document) of uv's own settings files of user and system."""
     home = Path(environ.get("HOME", "/nonexistent"))
     paths = [Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "uv/uv.toml"]
-    paths += [Path(d) / "uv/uv.toml" for d in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if d] + [Path("/etc/uv/uv.toml")]
+    paths += [Path(d) / "uv/uv.toml" for d in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if d] + [system / "uv/uv.toml"]
     if environ.get("UV_CONFIG_FILE"):
         paths = [Path(environ["UV_CONFIG_FILE"])]
     found = []

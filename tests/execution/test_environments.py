@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,9 +21,12 @@ from tests.execution.wheelhouse import Wheelhouse, own_tag
 ROOT = Path(__file__).parents[2]
 
 
+def printed_by(*argv: str | Path) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, env={}).stdout.strip()
+
+
 def version_in(env: Environment, module: str) -> str:
-    done = subprocess.run([env.python, "-c", f"import {module}; print({module}.__version__)"], capture_output=True, text=True, env={})
-    return done.stdout.strip()
+    return printed_by(env.python, "-c", f"import {module}; print({module}.__version__)")
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ class TestEnsure:
         env = await house.cache(tmp_path).ensure(packages, lines.append)
         assert version_in(env, "alpha") == "1.0"
         assert version_in(env, "beta") == "2.0"
-        assert subprocess.run([env.bin / "alpha"], capture_output=True, text=True).stdout == "1.0\n"
+        assert printed_by(env.bin / "alpha") == "1.0"
         assert env.python_version == ".".join(map(str, sys.version_info[:3]))
         assert "alpha==1.0" in env.lock
         assert "--hash=sha256:" in env.lock
@@ -107,7 +111,7 @@ class TestEnsure:
     async def test_an_environment_whose_folder_is_gone_comes_back_as_it_was(self, house: Wheelhouse, tmp_path: Path) -> None:
         packages, cache = PackageSet(requirements=("alpha",)), house.cache(tmp_path)
         first = await cache.ensure(packages, lambda _: None)
-        subprocess.run(["rm", "-rf", first.path], check=True)
+        shutil.rmtree(first.path)
         house.add("alpha", "3.0")
         again = await cache.ensure(packages, lambda _: None)
         assert again == first
