@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from lazward.domain.envoy_listener import LISTENER_STAT, ROUTES, listener, tls_secret
+from lazward.domain.envoy_listener import LISTENER_STAT, REQUEST_ID, ROUTES, listener, tls_secret
 from lazward.domain.serving import (
     ENDPOINT_CLAIM,
     EndpointState,
@@ -281,7 +281,10 @@ def _error(status: int, code: str, text: str) -> dict[str, Any]:
     body = json.dumps({"error": {"code": code, "message": text}})
     return {
         "direct_response": {"status": status, "body": {"inline_string": body}},
-        "response_headers_to_add": [_set_header("content-type", "application/json")],
+        "response_headers_to_add": [
+            _set_header("content-type", "application/json"),
+            _set_header("x-ms-request-id", REQUEST_ID),
+        ],
     }
 
 

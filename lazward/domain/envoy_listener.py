@@ -12,7 +12,7 @@ SECRET = "gateway"  # noqa: S105 - name of the certificate
 MODEL_ERROR_HEADER = "ms-azureml-model-error-statuscode"
 _TYPE = "type.googleapis.com/"
 _FILTERS = f"{_TYPE}envoy.extensions.filters.http"
-_REQUEST_ID = "%REQ(x-ms-request-id?x-request-id):100%"
+REQUEST_ID = "%REQ(x-ms-request-id?x-request-id):100%"
 
 # Azure answers 424 for whatever error a model gives; the status of the model itself is in this header.
 _MODEL_ERRORS = f"""
@@ -158,7 +158,7 @@ def _local_replies() -> list[dict[str, Any]]:
 
 def _reply(filter_: dict[str, Any], status: int, code: str, text: str) -> dict[str, Any]:
     headers = [
-        {"header": {"key": "x-ms-request-id", "value": _REQUEST_ID}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        {"header": {"key": "x-ms-request-id", "value": REQUEST_ID}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     ]
     if status == 401:
         headers.append(

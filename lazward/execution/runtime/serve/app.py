@@ -150,7 +150,7 @@ class App:
 def _request_ids(request: Request) -> Any:
     """The id headers of the answer, and an error reply where one sent by the caller is too long.
 
-    x-request-id: taken over or made. x-ms-request-id: taken over, else the former. x-ms-client-request-id: taken over.
+    x-request-id is taken over or made. The other two stand in for one another, and x-request-id for x-ms-request-id.
     """
     own = theirs = client = None
     for key, value in request.headers:
@@ -167,7 +167,7 @@ def _request_ids(request: Request) -> Any:
             error = message(431, f"{name.decode()} must not be longer than {MAX_ID} characters.")
             return [*headers, (b"x-request-id", str(uuid.uuid4()).encode())], error
     own = own or str(uuid.uuid4()).encode()
-    headers += [(b"x-request-id", own), (b"x-ms-request-id", theirs or own)]
+    headers += [(b"x-request-id", own), (b"x-ms-request-id", theirs or client or own)]
     if client or theirs:
         headers.append((b"x-ms-client-request-id", client or theirs))
     return headers, error

@@ -55,17 +55,17 @@ class ProbeServer:
             status, kind, body = "200 OK", "text/html; charset=utf-8", b"Healthy"
         else:
             status, kind, body = "503 Service Unavailable", "application/json", _message(self._why())
-        own = headers.get("x-request-id", "")[:100] or str(uuid.uuid4())
+        own = headers.get("x-request-id") or str(uuid.uuid4())
         lines = [
             f"HTTP/1.1 {status}",
             f"content-type: {kind}",
             f"content-length: {len(body)}",
             f"x-request-id: {own}",
-            f"x-ms-request-id: {headers.get('x-ms-request-id', own)[:100]}",
+            f"x-ms-request-id: {headers.get('x-ms-request-id') or headers.get('x-ms-client-request-id') or own}",
             "connection: close",
         ]
         if "x-ms-client-request-id" in headers:
-            lines.append(f"x-ms-client-request-id: {headers['x-ms-client-request-id'][:100]}")
+            lines.append(f"x-ms-client-request-id: {headers['x-ms-client-request-id']}")
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (b"" if method == "HEAD" else body)
 
     def _why(self) -> str:
@@ -80,7 +80,7 @@ def _parse(head: bytes) -> tuple[str, str, dict[str, str]]:
     headers = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
+        headers[name.strip().lower()] = value.strip()[:100]  # only ids are used
     return method, target.split("?")[0], headers
 
 

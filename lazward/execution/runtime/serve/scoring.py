@@ -121,7 +121,8 @@ class ScriptModel:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         if any(frame.f_code is self._code for frame in frames):
             return False
-        return any(str(frame.f_globals.get("__name__", "")).split(".")[0] == "inference_schema" for frame in frames)
+        modules = {str(frame.f_globals.get("__name__", "")) for frame in frames}
+        return any(name.split(".")[0] == "inference_schema" or name.startswith(legacy.__name__ + ".") for name in modules)
 
 
 def load(settings: Settings) -> ScriptModel:

@@ -21,8 +21,10 @@ def is_raw(run: Any) -> bool:
 
 def schema_of(run: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """(input, output) JSON schemas of a run() decorated by inference-schema, real or ours; None for another."""
-    registry = sys.modules.get("inference_schema.schema_util")
-    if registry is None or not registry.is_schema_decorated(run):
+    registry = sys.modules.get("inference_schema.schema_util")  # the real one comes along with its decorators
+    if registry is None:
+        from . import decorators as registry
+    if not registry.is_schema_decorated(run):
         return None
     return registry.get_input_schema(run), registry.get_output_schema(run)
 

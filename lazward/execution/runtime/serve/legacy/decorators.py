@@ -56,14 +56,14 @@ def is_schema_decorated(run: Any) -> bool:
 
 
 def get_input_schema(run: Any) -> dict[str, Any]:
-    """The JSON schema of the request body."""
+    """The JSON schema of the request body: all parameters of run(), also those without a decorator."""
     described = getattr(run, _ATTRIBUTE)["input"]
-    ordered = [name for name in inspect.signature(run).parameters if name in described]
-    properties = {name: {k: v for k, v in described[name].items() if k != "example"} for name in ordered}
+    schemas = {name: described.get(name, {"example": ""}) for name in inspect.signature(run).parameters}
+    properties = {name: {k: v for k, v in schema.items() if k != "example"} for name, schema in schemas.items()}
     return {
         "type": "object",
         "properties": properties,
-        "example": {name: described[name]["example"] for name in ordered},
+        "example": {name: schema["example"] for name, schema in schemas.items()},
     }
 
 
