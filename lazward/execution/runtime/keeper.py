@@ -8,7 +8,6 @@ needed to start the user's process is imported while it already runs.
 """
 
 # No pathlib: see records.py.
-# ruff: noqa: PTH120
 from __future__ import annotations
 
 import os
