@@ -77,11 +77,13 @@ async def worker(settings: Settings) -> None:
         loop.add_signal_handler(sig, stop.set)
     bell = _listen(settings, tasks)
     await db.write(standing_work, time.time())
+    await runtime.executor.warm()
     (settings.layout.run / "worker.ready").write_text(str(os.getpid()))
     try:
         await tasks.run(stop)
     finally:
         bell.close()
+        await asyncio.to_thread(runtime.executor.close)
         db.close()
 
 
