@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from lazward.contract.errors import ArmError
 from lazward.domain.curated import curated
-from lazward.domain.environments import EnvironmentSpec, PackageSet, translate
+from lazward.domain.environments import translate
+from lazward.domain.package_set import EnvironmentSpec, PackageSet
 from lazward.domain.uris import parse_uri
 from lazward.orchestration.data import Place, account_of, asset, locate
 from lazward.orchestration.runtime import Runtime

@@ -132,7 +132,7 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
         packages = await environments.packages_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
         environment = await environments.build(runtime, packages, build_log)
         say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
-        spec = await prepare(runtime, job, workspace, environment, folder, name, say)
+        spec = await prepare(runtime, job, workspace, environment, dict(packages.env), folder, name, say)
         (folder / "launch.json").write_bytes(msgspec.json.encode(spec))
         (folder / "launch.json").chmod(0o600)
         say(f"starting {len(spec.processes)} process(es)")

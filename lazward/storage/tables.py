@@ -19,6 +19,7 @@ def _table(name: str, *items: sa.schema.SchemaItem, **options: Any) -> sa.Table:
 
 C = sa.Column
 S, F, B, I = sa.Text, sa.Double, sa.Boolean, sa.BigInteger  # noqa: E741
+N = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # names listed in the order of their bytes, on both databases
 
 # ---- ARM: one row per resource of whatever type ------------------------------------------------------------------------
 resource = _table(
@@ -123,20 +124,24 @@ container = _table(
     C("name", S, primary_key=True),
     C("etag", S, nullable=False),
     C("meta", Json, nullable=False),
+    C("lease", Json),  # domain/blobs/leases.py
     C("modified", F, nullable=False),
 )
 blob = _table(
     "blob",
     C("account", S, primary_key=True),
     C("container", S, primary_key=True),
-    C("name", S, primary_key=True),
+    C("name", N, primary_key=True),
     C("kind", S, nullable=False),  # BlockBlob | AppendBlob | Directory
     C("size", I, nullable=False),
     C("etag", S, nullable=False),
     C("extents", Json, nullable=False),  # [[extent id, bytes], ...] in order
-    C("blocks", Json),  # committed block ids, in order, when it was written by blocks
+    C("blocks", Json),  # of a block blob written by blocks: their ids, one for each extent; of an append blob: count of appends
     C("headers", Json, nullable=False),  # contentType, contentEncoding, contentMD5, cacheControl, ...
     C("meta", Json, nullable=False),
+    C("tags", Json),
+    C("access", Json),  # owner, group, permissions, acl, as set through the Data Lake endpoint
+    C("lease", Json),
     C("created", F, nullable=False),
     C("modified", F, nullable=False),
 )
@@ -144,11 +149,19 @@ block = _table(  # staged, not yet committed
     "block",
     C("account", S, primary_key=True),
     C("container", S, primary_key=True),
-    C("blob", S, primary_key=True),
-    C("block_id", S, primary_key=True),
+    C("blob", N, primary_key=True),
+    C("block_id", N, primary_key=True),
     C("extent", S, nullable=False),
     C("size", I, nullable=False),
     C("created", F, nullable=False),
+    sa.Index("block_created", "created"),
+)
+extent = _table(  # only what is out of the ordinary: extents that several blobs share, and those that nothing needs any more
+    "extent",
+    C("id", S, primary_key=True),
+    C("extra", I, nullable=False),  # references beyond the first
+    C("dropped", F),  # since when nothing refers to it: gc deletes it a while later, for readers may be at it
+    sa.Index("extent_dropped", "dropped"),
 )
 
 # ---- tracking (ADR-0017) -------------------------------------------------------------------------------------------------
