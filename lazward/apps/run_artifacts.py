@@ -15,7 +15,7 @@ from lazward.contract.mlflow import missing
 from lazward.domain.tracking.names import check_run_id
 from lazward.domain.tracking.paths import CONTAINER, below, quoted, run_prefix
 from lazward.identity.sas import account_key, sign_blob_sas
-from lazward.storage import artifact_roots
+from lazward.storage import artifact_roots, experiments
 
 LINK_SECONDS = 4 * 3600  # how long a link for up- or download is good
 
@@ -59,6 +59,13 @@ class RunArtifacts:
             return Root(*place)
         account = await self._services.db.read(artifact_roots.account, workspace, check_run_id(name))
         return Root(account, CONTAINER, run_prefix(name))
+
+    async def upload_root(self, workspace: str, name: str) -> Root:
+        """A folder for files that were uploaded by themselves, beside any run."""
+        _, account = await self._services.db.read(experiments.workspace, workspace)
+        if not account:
+            raise missing("The workspace has no storage account yet.")
+        return Root(account, CONTAINER, below("LocalUpload", check_run_id(name, "container")))
 
     async def list(self, root: Root, path: str) -> list[Entry]:
         """Directly below path, files and folders by name; [] when path is a file or nothing."""

@@ -126,8 +126,7 @@ PROXIED: list[tuple[str, re.Pattern[str], Rpc]] = [
 _WORKSPACE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{ws}"
 PLUGIN, PLAIN, SHORT = "/mlflow/v{version:[1-3][.]0}" + _WORKSPACE, "/mlflow/plain" + _WORKSPACE, "/mlflow/workspaces/{ws}"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-# What MLflow's clients may rely on; its version number decides which calls they try.
-MLFLOW_VERSION = "3.17.2"
+# There is no /version: from one that is 3.4 or newer clients conclude that it takes spans.
 _TYPE = f"{ML}/workspaces".lower()
 
 
@@ -146,7 +145,6 @@ def mlflow_routes(services: Services) -> list[Route]:
     for prefix in (PLUGIN, PLAIN, SHORT):
         out += [
             Route(("GET",), prefix + "/api/3.0/mlflow/server-{rest:info|features}", server_info, told, MLFLOW),
-            Route(("GET",), prefix + "/version", server_version, told, MLFLOW),
             Route(("GET",), prefix + "/health", server_health, told, MLFLOW),
             Route(VERBS, prefix + "/{api:(?:ajax-)?api/[1-9][.]0}/mlflow/{rest:path}", handle, found, MLFLOW, limit),
             Route(VERBS, prefix + "/{api:(?:ajax-)?api/[1-9][.]0}/mlflow-artifacts/mpu/{rest:path}", handle_multipart, found, MLFLOW, limit),
@@ -196,10 +194,6 @@ async def server_info(ctx: Context) -> Response:
         "multipart_downloads_enabled": False, "presigned_upload_run_id_supported": True, "presigned_upload_model_id_supported": True,
         "features_enabled": {"gateway": False}, "server": f"lazward {__version__}",
     })
-
-
-async def server_version(ctx: Context) -> Response:
-    return Response(MLFLOW_VERSION, media_type="text/plain")
 
 
 async def server_health(ctx: Context) -> Response:
