@@ -18,7 +18,7 @@ from lazward.domain.rbac import Assignment, Role
 from lazward.domain.rbac_roles import BUILT_IN
 from lazward.identity import tokens
 from lazward.identity.tokens import SigningKeys, unauthorized
-from lazward.storage import access, runs
+from lazward.storage import access, resources
 from lazward.storage.db import Database, Tx
 from lazward.storage.secrets import Vault
 
@@ -189,7 +189,7 @@ class Authority:
         now = time.monotonic()
         known = self._over.get((workspace, run))
         if known is None or (not known[0] and known[1] < now - STALE_S):
-            over = await self.db.read(runs.is_over, workspace, run)
+            over = await self.db.read(_job_is_over, workspace, run)
             if len(self._over) > VERIFIED_MAX:
                 self._over.clear()
             known = self._over[(workspace, run)] = (over, now)
@@ -199,6 +199,11 @@ class Authority:
         error = unauthorized(message, code)
         error.headers["WWW-Authenticate"] = f'Bearer authorization_uri="{self.base_url}/{self.tenant}", error="invalid_token", error_description="{message}"'
         return error
+
+
+def _job_is_over(tx: Tx, workspace: str, run: str) -> bool:
+    job = resources.get(tx, f"{workspace}/jobs/{run}")
+    return job is None or job.properties.get("status") in ("Completed", "Failed", "Canceled")
 
 
 def accepted_audiences(base_url: str) -> frozenset[str]:
