@@ -29,6 +29,12 @@ def service_of(audience: str, bases: frozenset[str]) -> str:
     return _FIXED.get(text) or ("storage" if _ACCOUNT.fullmatch(text) else "")
 
 
+def management_audiences(bases: frozenset[str]) -> frozenset[str]:
+    """Every spelling that tokens for management may carry, slash or not, for checks that compare exactly."""
+    plain = bases | {text for text, service in _FIXED.items() if service == "management"}
+    return plain | {text + "/" for text in plain}
+
+
 def takes(surface: str, audience: str) -> bool:
     """Whether a surface takes a token of that audience. "" is a caller that did not come with a token."""
     return not audience or (service_of(audience, frozenset()) or "management") in _TAKES.get(surface, _DEFAULT)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.errors import ArmError, conflict
 from lazward.domain import rbac
-from lazward.domain.audiences import service_of
+from lazward.domain.audiences import management_audiences, service_of
 from lazward.domain.rbac import Role
 from lazward.domain.settings import url_host
 from lazward.identity import tokens
@@ -56,6 +56,7 @@ class Authority:
         self.bases = frozenset(base.lower() for base in spellings(base_url))
         self.issuer = issuer_of(base_url, tenant)
         self.issuers = frozenset(issuer_of(base, tenant, adfs) for base in self.bases for adfs in (False, True))
+        self.audiences = management_audiences(self.bases)  # for what checks tokens elsewhere: the gateway
         self.directory = Directory(db, vault, clock)
         self._verified: dict[bytes, tuple[Caller, float]] = {}
         self._verified_by: SigningKeys | None = None
@@ -151,6 +152,11 @@ class Authority:
         state = await self.directory.fresh()
         above = set(rbac.scopes_above(scope))
         return [state.roles[given.role] for given in state.held.get(caller.id, ()) if given.scope in above and given.role in state.roles]
+
+    def principals_allowed(self, action: str, scope: str) -> list[str]:
+        """Who has action at scope; for what decides by a list, such as the gateway. Of what is known now: see refresh_now()."""
+        state = self.directory.state or self.directory.read_now()
+        return [who for who, principal in state.principals.items() if principal.enabled and state.allowed(who, action, scope, False)]
 
     # ---- tokens ------------------------------------------------------------------------------------------------------
 

@@ -21,14 +21,13 @@ from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.job_env import base_environment, job_environment
 from lazward.orchestration.runtime import Runtime
-from lazward.storage import resources
 from lazward.storage.resources import Row
 
 DIRECT = "direct"
 
 
-async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, folder: Path, name: str, say: Any) -> LaunchSpec:
-    """Everything on disk that the job needs. Safe to run again: the folder is made anew."""
+async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, variables: dict[str, str], folder: Path, name: str, say: Any) -> LaunchSpec:
+    """Everything on disk that the job needs. Safe to run again: the folder is made anew. variables: those the environment sets."""
     facts = job.properties
     await asyncio.to_thread(_fresh, folder)
     code = folder / "code"
@@ -37,8 +36,7 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     inputs = await _fetch_inputs(runtime, workspace, facts, inputs_at, say)
     outputs = _make_outputs(facts, outputs_at)
     command = render(facts["command"], inputs, outputs)
-    overlay = await asyncio.to_thread(runtime.environments.job_overlay, environment, folder / "packages")
-    shared = base_environment(runtime, environment, overlay, folder)
+    shared = await asyncio.to_thread(base_environment, runtime, environment, folder, folder / "packages") | variables
     shared |= job_environment(runtime, job, workspace, facts)
     shared |= {f"AZURE_ML_INPUT_{k}": v.text for k, v in inputs.items()} | {f"AZURE_ML_OUTPUT_{k}": v.text for k, v in outputs.items()}
     shared |= {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
@@ -98,7 +96,7 @@ async def _fetch_code(runtime: Runtime, workspace: Row, facts: dict[str, Any], c
     made = await runtime.blobs.materialize(place.account, place.container, place.path, cached, cache=runtime.data_dir / "cache" / "inputs")
     if not made:
         raise ArmError(404, "CodeNotFound", "The code snapshot of the job holds no file.", "properties.codeId")
-    await asyncio.to_thread(_copy_writable, cached, code)
+    await asyncio.to_thread(copy_writable, cached, code)
 
 
 async def _fetch_inputs(runtime: Runtime, workspace: Row, facts: dict[str, Any], root: Path, say: Any) -> dict[str, Value]:
@@ -193,7 +191,7 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_writable(source: Path, target: Path) -> None:
+def copy_writable(source: Path, target: Path) -> None:
     for path, _, names in os.walk(source):
         at = target / Path(path).relative_to(source)
         at.mkdir(exist_ok=True, mode=0o755)
@@ -220,5 +218,3 @@ def _free_ports(count: int) -> list[int]:
 def workspace_of(job: Row) -> str:
     return parse(job.id).workspace.key
 
-
-__all__ = ["log_name", "memory_limit", "prepare", "remove_tree", "resources", "workspace_of"]
