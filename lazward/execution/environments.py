@@ -181,7 +181,7 @@ class EnvironmentCache:
         if made.code:
             raise ArmError(400, FAILED, f"The environment's Python could not be set up: {reason_of(made.errors)}", "python")
         arguments = ["pip", "install", "--python", str(folder / "bin/python"), "--no-deps", "-r", str(lock), *settings.arguments()]
-        done = await self.uv.run([*arguments, *resolved.resolution.arguments], settings.variables(), log)
+        done = await self.uv.fetch([*arguments, *resolved.resolution.arguments], settings.variables(), log)
         if done.code:
             raise _Failed(reason_of(done.errors))
         (folder / "lazward-lock.txt").write_text(resolved.resolution.lock)
