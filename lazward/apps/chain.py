@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError, bad_request, forbidden
+from lazward.domain.audiences import takes
 
 log = logging.getLogger("lazward.http")
 
@@ -64,7 +65,10 @@ class Context:
     async def authenticate(self) -> Caller:
         """The caller of a bearer token; ArmError 401 without one."""
         if self._caller is None:
-            self._caller = await self.services.authority.authenticate(self.request.headers.get("authorization"))
+            caller = await self.services.authority.authenticate(self.request.headers.get("authorization"))
+            if not takes(self.route.surface.name, caller.audience):
+                raise ArmError(401, "InvalidAuthenticationTokenAudience", "The access token was made for another service of this server.", "Authorization")
+            self._caller = caller
         return self._caller
 
     @property
@@ -276,12 +280,12 @@ class Chain:
         """Browsers name the page a request comes from; only our own pages may call (S7). Other clients send no Origin."""
         origin = request.headers.get("origin")
         site = request.headers.get("sec-fetch-site")
-        if origin and origin != "null":
-            if urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower():
+        if origin:
+            if origin != "null" and urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower():
                 return
-        elif not origin and site in (None, "same-origin", "none"):
+        elif site in (None, "same-origin", "none"):
             return
-        elif not origin and request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD"):
+        elif request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD"):
             return
         raise ArmError(403, "CrossOriginRequestBlocked", "Requests from pages of another origin are refused.", "Origin")
 

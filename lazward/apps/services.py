@@ -22,6 +22,10 @@ class Authority(Protocol):
         data: match dataActions instead of actions."""
         ...
 
+    async def has_role_below(self, caller: Caller, scope: str) -> bool:
+        """Whether caller has any role at something inside scope: what makes a subscription visible to them."""
+        ...
+
 
 @dataclass
 class Services:
