@@ -13,7 +13,9 @@ import lazward.domain.resources  # noqa: F401 - fills the REGISTRY
 from lazward import __version__
 from lazward.apps.arm import actions_workspaces, engine, operations
 from lazward.apps.arm.authorization import authorization_routes
+from lazward.apps.arm.locations import location_routes
 from lazward.apps.arm.platform import ARM, platform_routes
+from lazward.apps.arm.storage_accounts import storage_routes
 from lazward.apps.blob.routes import blob_routes
 from lazward.apps.chain import Chain, Context, Route, by_handler, json_response, public, signed_in
 from lazward.apps.discovery import discovery_routes
@@ -22,10 +24,10 @@ from lazward.apps.metadata import metadata_routes
 from lazward.apps.mlflow.routes import mlflow_routes
 from lazward.apps.ports import StoredJobs, StoredModels
 from lazward.apps.services import Services
+from lazward.apps.shared import build_authority, build_blobs, load_master_key
 from lazward.apps.status_page import status_page
 from lazward.apps.token.routes import token_routes
 from lazward.domain.settings import Settings
-from lazward.orchestration.startup import build_authority, build_blobs, first_start, load_master_key
 from lazward.storage.db import Database
 
 _OPERATIONS = "/subscriptions/{sub}/providers/Microsoft.MachineLearningServices/locations/{location}"
@@ -34,7 +36,6 @@ _OPERATIONS = "/subscriptions/{sub}/providers/Microsoft.MachineLearningServices/
 def build_chain(settings: Settings, db: Database) -> Chain:
     master_key = load_master_key(settings)
     vault, authority = build_authority(settings, db, master_key)
-    first_start(settings, db, master_key, time.time())
     actions_workspaces.use_vault(vault)
     hosts = {"localhost", "127.0.0.1", "[::1]", settings.public_host.lower()}
     services = Services(db, authority, settings, time.time, frozenset(hosts), {
@@ -61,6 +62,8 @@ def all_routes(services: Services) -> list[Route]:
         *history_routes(services),
         *authorization_routes(services),
         *platform_routes(),
+        *location_routes(),
+        *storage_routes(),
         Route(("GET",), _OPERATIONS + "/{kind:(?:mfe|workspace|compute|registry)OperationsStatus}/{operation}", operations.status, by_handler("read of the operation's subject"), ARM),
         Route(("GET",), _OPERATIONS + "/{kind:(?:mfe|workspace|compute|registry)OperationResults}/{operation}", operations.result, by_handler("read of the operation's subject"), ARM),
         Route(verbs, "/mferp/managementfrontend{rest:/subscriptions/.*}", engine.handle, below, ARM, services.settings.max_body_bytes),

@@ -57,16 +57,16 @@ def control(settings: Settings) -> None:
 
 async def worker(settings: Settings) -> None:
     """Durable tasks and job execution. One at a time per data dir: the lock file proves that a predecessor is dead."""
+    from lazward.apps.worker import build_runtime, standing_work
     from lazward.orchestration.durable import Worker
     from lazward.orchestration.jobs import restore_admissions
-    from lazward.orchestration.startup import build_runtime, start_standing_work
 
     lock = (settings.layout.run / "worker.lock").open("w")
     await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
     db = open_database(settings)
     while not await asyncio.to_thread(schema.is_current, db):  # the control plane upgrades it
         await asyncio.sleep(0.02)
-    runtime = await build_runtime(settings, db)
+    runtime = await asyncio.to_thread(build_runtime, settings, db)
     for key, ask in (await db.read(restore_admissions)).items():
         runtime.admission.hold(key, ask)
     tasks = Worker(db, runtime, time.time, "worker")
@@ -76,12 +76,14 @@ async def worker(settings: Settings) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
     bell = _listen(settings, tasks)
-    await start_standing_work(runtime)
+    await db.write(standing_work, time.time())
+    await runtime.executor.warm()
     (settings.layout.run / "worker.ready").write_text(str(os.getpid()))
     try:
         await tasks.run(stop)
     finally:
         bell.close()
+        await asyncio.to_thread(runtime.executor.close)
         db.close()
 
 

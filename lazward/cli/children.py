@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping
 
+from lazward.apps.serving.gateway import Gateway
 from lazward.cli import client
 from lazward.cli.env import IDENTITY_VARIABLES, no_proxy
 from lazward.cli.part import ChildSpec
@@ -36,7 +38,14 @@ def children(settings: Settings, listener: Listener, environ: Mapping[str, str])
         except OSError:
             return False
 
+    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
+    gateway.prepare()
+
+    def gateway_ready(_pid: int) -> bool:
+        return asyncio.run(gateway.running())
+
     return [
+        ChildSpec("gateway", gateway.argv(), env, layout.logs / "gateway.log", layout.root, gateway_ready, outlives=True, serves_tls=True),
         ChildSpec("control", (*argv, "control"), env, layout.logs / "control.log", layout.root, control_ready, listener, serves_tls=True),
         ChildSpec("worker", (*argv, "worker"), env, layout.logs / "worker.log", layout.root, worker_ready),
     ]

@@ -153,7 +153,8 @@ class _Run:
         elif program == "cd":
             self.folder = posixpath.normpath(posixpath.join(self.folder, expand(rest[0] if rest else "/", self.variables)))
         elif program == "export":
-            self.variables.update(w.split("=", 1) for w in (expand(r, self.variables) for r in rest) if "=" in w and "$(" not in w)
+            assigned = (expand(word, self.variables).partition("=") for word in rest if "$(" not in word)
+            self.variables.update({name: value for name, equals, value in assigned if equals})
         elif program == "cp":
             self.stage.files.move([w for w in rest if not w.startswith("-")], self.folder)
         elif re.fullmatch(r"pip(\d(\.\d+)?)?", program):
@@ -249,7 +250,7 @@ class _Run:
             self.draft.note(f"{self.place.text}: {program} packages are not installed ({listed}); the machine's own are used")
 
     def _mount(self, flag: str) -> None:
-        parts = dict(p.partition("=")[::2] for p in flag.removeprefix("--mount=").split(","))
+        parts = {key: value for key, _, value in (p.partition("=") for p in flag.removeprefix("--mount=").split(","))}
         source, target = parts.get("source", parts.get("src", ".")), parts.get("target", parts.get("dst", ""))
         if flag.startswith("--mount=") and parts.get("type", "bind") == "bind" and target and "from" not in parts:
             self.stage.files.place([source], target, self.folder)

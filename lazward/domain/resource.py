@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import yaml
 
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId
 
 Doc = dict[str, Any]
+
+PRIVATE = "lazward"  # member of a document that is ours alone: never taken from a client, never shown
 
 
 @dataclass(frozen=True)
@@ -125,12 +128,24 @@ def check_immutable(declared: ResourceType, new: Doc, old: Doc) -> None:
     """Raises ArmError 409 when a member that may not change does."""
     for name in sorted(declared.immutable):
         before, after = old["properties"].get(name), new["properties"].get(name)
-        if after is not None and before is not None and after != before:
+        if after is not None and before is not None and not _same(before, after):
             raise ArmError(
                 409, "ImmutablePropertyChanged",
                 f"The member '{name}' of an existing resource cannot be changed; make a new {'version' if declared.versions else 'resource'}.",
                 f"properties.{name}",
             )
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Equal, or two spellings of one YAML text: clients print a conda file anew when they send it back."""
+    if before == after:
+        return True
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before:
+        try:
+            return yaml.safe_load(before) == yaml.safe_load(after)
+        except yaml.YAMLError:
+            return False
+    return False
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from lazward.contract.errors import ArmError
 from lazward.domain.curated import curated
-from lazward.domain.environments import EnvironmentSpec, PackageSet, translate
+from lazward.domain.environments import translate
+from lazward.domain.package_set import EnvironmentSpec, PackageSet
 from lazward.domain.uris import parse_uri
 from lazward.orchestration.data import Place, account_of, asset, locate
 from lazward.orchestration.runtime import Runtime
@@ -50,6 +51,11 @@ async def packages_of(runtime: Runtime, workspace_key: str, environment_id: str,
 
 async def build(runtime: Runtime, packages: PackageSet, log: Callable[[str], None], extra: Sequence[str] = ()) -> Any:
     return await runtime.environments.ensure(packages, log, extra)
+
+
+def check(tx: Tx, workspace: Row, environment_id: str, target: str) -> None:
+    """Raises ArmError 400/404 naming `target` when the id leads to no environment."""
+    _version(tx, workspace, environment_id, target)
 
 
 def _version(tx: Tx, workspace: Row, environment_id: str, target: str) -> Row | None:

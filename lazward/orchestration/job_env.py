@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from lazward.contract.ids import parse
+from lazward.execution.environments import Environment, job_overlay
 from lazward.orchestration.runtime import Runtime
 from lazward.storage.resources import Row
 
 INHERITED = ("HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
              "LD_LIBRARY_PATH", "CUDA_HOME", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES")
-INHERITED_PREFIXES = ("PIP_", "UV_INDEX", "UV_EXTRA_INDEX", "UV_FIND_LINKS", "UV_DEFAULT_INDEX")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def base_environment(runtime: Runtime, environment: Any, overlay: dict[str, str], folder: Path) -> dict[str, str]:
-    """PATH leads to the environment (and to what the job installs over it); TMPDIR is the job's own."""
-    env = {k: v for k, v in os.environ.items() if k in INHERITED or k.startswith(INHERITED_PREFIXES)}
+def base_environment(runtime: Runtime, environment: Environment, folder: Path, overlay: Path | None = None) -> dict[str, str]:
+    """PATH leads to the environment, or to the overlay over it into which the job's own `pip install` goes; TMPDIR is the job's own."""
+    env = {k: v for k, v in os.environ.items() if k in INHERITED}
+    env.setdefault("LANG", "C.UTF-8")
     tmp = folder / "tmp"
     tmp.mkdir(exist_ok=True)
-    env |= {"PATH": f"{environment.bin}:{os.environ.get('PATH', SYSTEM_PATH)}", "VIRTUAL_ENV": str(environment.path), "TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1"}
-    env.setdefault("LANG", "C.UTF-8")
-    if paths := overlay.pop("PATH_PREFIX", ""):
-        env["PATH"] = f"{paths}:{env['PATH']}"
-    env |= overlay
+    path = os.environ.get("PATH", SYSTEM_PATH)
+    if overlay is not None:
+        env |= job_overlay(environment, overlay, path=path)
+    else:
+        env |= {"PATH": f"{environment.bin}:{path}", "VIRTUAL_ENV": str(environment.path)}
     bundle = str(runtime.settings.layout.bundle)
-    env |= {name: bundle for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")}
-    return env
+    return env | {"TMPDIR": str(tmp), "PYTHONUNBUFFERED": "1"} | dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"), bundle)
 
 
 def job_environment(runtime: Runtime, job: Row, workspace: Row, facts: dict[str, Any]) -> dict[str, str]:

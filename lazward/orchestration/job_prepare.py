@@ -18,17 +18,17 @@ from lazward.domain.commands import Value, render
 from lazward.domain.distribution import ports_needed, ranks
 from lazward.domain.durations import parse_duration
 from lazward.domain.ports import LaunchSpec, ProcessSpec
+from lazward.execution.readonly import protect, wrap
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.job_env import base_environment, job_environment
 from lazward.orchestration.runtime import Runtime
-from lazward.storage import resources
 from lazward.storage.resources import Row
 
 DIRECT = "direct"
 
 
-async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, folder: Path, name: str, say: Any) -> LaunchSpec:
-    """Everything on disk that the job needs. Safe to run again: the folder is made anew."""
+async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, variables: dict[str, str], folder: Path, name: str, say: Any) -> LaunchSpec:
+    """Everything on disk that the job needs. Safe to run again: the folder is made anew. variables: those the environment sets."""
     facts = job.properties
     await asyncio.to_thread(_fresh, folder)
     code = folder / "code"
@@ -37,8 +37,7 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     inputs = await _fetch_inputs(runtime, workspace, facts, inputs_at, say)
     outputs = _make_outputs(facts, outputs_at)
     command = render(facts["command"], inputs, outputs)
-    overlay = await asyncio.to_thread(runtime.environments.job_overlay, environment, folder / "packages")
-    shared = base_environment(runtime, environment, overlay, folder)
+    shared = await asyncio.to_thread(base_environment, runtime, environment, folder, folder / "packages") | variables
     shared |= job_environment(runtime, job, workspace, facts)
     shared |= {f"AZURE_ML_INPUT_{k}": v.text for k, v in inputs.items()} | {f"AZURE_ML_OUTPUT_{k}": v.text for k, v in outputs.items()}
     shared |= {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
@@ -46,8 +45,12 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     group = ranks(distribution, instances, _free_ports(ports_needed(distribution, instances)))
     logs = folder / "user_logs"
     logs.mkdir()
+    argv: tuple[str, ...] = ("/bin/bash", "-c", command)
+    if any(inputs_at.iterdir()):
+        await asyncio.to_thread(protect, inputs_at)
+        argv = await asyncio.to_thread(wrap, argv, inputs_at)
     processes = tuple(
-        ProcessSpec(argv=("/bin/bash", "-c", command), env=shared | rank.env, log=str(logs / log_name(rank.index, len(group)))) for rank in group
+        ProcessSpec(argv=argv, env=shared | rank.env, log=str(logs / log_name(rank.index, len(group)))) for rank in group
     )
     limits = facts.get("limits") or {}
     return LaunchSpec(
@@ -98,7 +101,7 @@ async def _fetch_code(runtime: Runtime, workspace: Row, facts: dict[str, Any], c
     made = await runtime.blobs.materialize(place.account, place.container, place.path, cached, cache=runtime.data_dir / "cache" / "inputs")
     if not made:
         raise ArmError(404, "CodeNotFound", "The code snapshot of the job holds no file.", "properties.codeId")
-    await asyncio.to_thread(_copy_writable, cached, code)
+    await asyncio.to_thread(copy_writable, cached, code)
 
 
 async def _fetch_inputs(runtime: Runtime, workspace: Row, facts: dict[str, Any], root: Path, say: Any) -> dict[str, Value]:
@@ -193,7 +196,7 @@ def remove_tree(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_writable(source: Path, target: Path) -> None:
+def copy_writable(source: Path, target: Path) -> None:
     for path, _, names in os.walk(source):
         at = target / Path(path).relative_to(source)
         at.mkdir(exist_ok=True, mode=0o755)
@@ -220,5 +223,3 @@ def _free_ports(count: int) -> list[int]:
 def workspace_of(job: Row) -> str:
     return parse(job.id).workspace.key
 
-
-__all__ = ["log_name", "memory_limit", "prepare", "remove_tree", "resources", "workspace_of"]

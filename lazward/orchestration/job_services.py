@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lazward.contract.errors import ArmError
-from lazward.domain.environments import PackageSet
+from lazward.domain.package_set import PackageSet
 from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.orchestration.job_env import base_environment
 from lazward.orchestration.runtime import Runtime, launch_name
@@ -77,7 +77,7 @@ async def _launch_service(runtime: Runtime, job: Row, folder: Path, name: str, k
     place.mkdir(parents=True, exist_ok=True)
     port = _free_port()
     code = folder / "code"
-    env = base_environment(runtime, environment, {}, place)
+    env = base_environment(runtime, environment, place)
     if kind == "tensorboard":
         logdir = (code / str((facts.get("properties") or {}).get("logDir") or "outputs")).resolve()
         if not logdir.is_relative_to(code.resolve()):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lazward.domain.ports import Executor
+from lazward.execution.local import LocalExecutor
 from lazward.orchestration.admission import Admission
 from lazward.storage.db import Database
 
@@ -18,7 +18,7 @@ from lazward.storage.db import Database
 class Runtime:
     db: Database
     blobs: Any  # storage.blobs.store.BlobStore
-    executor: Executor
+    executor: LocalExecutor
     environments: Any  # execution.environments.EnvironmentCache
     admission: Admission
     settings: Any

@@ -128,5 +128,11 @@ def by_lookup(tx: Tx, types: Sequence[str], lookup: str) -> Row | None:
     return Row(*found) if found else None
 
 
+def holding(tx: Tx, texts: Sequence[str]) -> list[Row]:
+    """Resources whose document holds one of the texts; a scan, for rare repairs."""
+    wanted = [sa.cast(t.c.doc, sa.Text).contains(text, autoescape=True) for text in texts]
+    return [Row(*found) for found in tx.execute(sa.select(*_COLUMNS).where(sa.or_(*wanted)))]
+
+
 def new_etag() -> str:
     return uuid.uuid4().hex[:16]

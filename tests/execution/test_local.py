@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -35,6 +35,26 @@ def keeper_of(executor: LocalExecutor, name: str) -> dict:
 
 def change_record(executor: LocalExecutor, name: str, **change) -> None:
     Path(executor.folder(name), records.KEEPER).write_text(json.dumps({**keeper_of(executor, name), **change}))
+
+
+linux_only = pytest.mark.skipif(not processes.LINUX, reason="finds the idle keeper through /proc")
+
+
+async def spare_of(executor: LocalExecutor) -> processes.Process:
+    """The idle keeper: it reads from the pipe that its executor writes to, and has left its parent."""
+    assert executor._spare and executor._spare.stdin
+    pipe = os.fstat(executor._spare.stdin.fileno()).st_ino
+    found: list[processes.Process] = []
+
+    def look() -> bool:
+        for process in processes.all_processes():
+            with contextlib.suppress(OSError):
+                if process.session == process.pid and os.stat(f"/proc/{process.pid}/fd/0").st_ino == pipe:
+                    found.append(process)
+        return bool(found)
+
+    await until(look)
+    return found[0]
 
 
 async def start_tree(executor: LocalExecutor, bench: Bench) -> list[processes.Process]:
@@ -166,35 +186,58 @@ class TestStarterIsKilled:
         await executor.start(spec)
         assert (await executor.wait("a", PATIENCE_S)).code == 0
 
+    async def test_at_any_moment(self, executor: LocalExecutor, bench: Bench):
+        """Whenever the starter dies, the launch can be started again, and runs once."""
+        script = f"""
+import asyncio, os, signal, time
+from pathlib import Path
+from lazward.execution.local import LocalExecutor
+from tests.execution.conftest import Bench, sh
+bench = Bench(Path({str(bench.folder)!r}))
+for i in range(20):
+    starter = os.fork()
+    if starter == 0:
+        asyncio.run(LocalExecutor(bench.folder / "launches").start(bench.spec(f"a{{i}}", sh("echo once"))))
+        os._exit(0)
+    time.sleep(i * 0.003)
+    if i < 19:
+        os.kill(starter, signal.SIGKILL)
+    os.waitpid(starter, 0)
+"""
+        command = [sys.executable, "-c", script]
+        subprocess.run(command, cwd=Path(__file__).parents[2], check=True)  # noqa: ASYNC221
+        assert (await executor.poll("a0")).state == "unknown"  # killed before it did anything
+        assert (await executor.poll("a19")).state != "unknown"  # not killed
+        for i in range(20):
+            await executor.start(bench.spec(f"a{i}", sh("echo once")))
+            assert (await executor.wait(f"a{i}", PATIENCE_S)).code == 0
+            assert bench.log(f"a{i}").read_text() == "once\n"
+
+    @linux_only
     async def test_the_idle_keeper_goes_with_it(self, bench: Bench):
         script = f"""
 import asyncio, os, signal
 from pathlib import Path
-from lazward.execution import local, processes
+from lazward.execution.local import LocalExecutor
+from tests.execution.test_local import spare_of
 async def main():
-    executor = local.LocalExecutor(Path({str(bench.folder / "launches")!r}))
-    before = {{p.pid for p in processes.all_processes()}}
+    executor = LocalExecutor(Path({str(bench.folder / "launches")!r}))
     await executor.warm()
-    executor._spare.wait()  # the first process; the keeper is its child, and has left
-    print([p.pid for p in processes.all_processes() if p.pid not in before and p.session == p.pid])
+    print((await spare_of(executor)).pid)
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
         command = [sys.executable, "-u", "-c", script]
         done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)  # noqa: ASYNC221
         assert done.returncode == -9, done.stderr
-        for pid in json.loads(done.stdout):
-            await until(lambda pid=pid: processes.look_at(pid) is None)
+        await until(lambda: processes.look_at(int(done.stdout)) is None)
 
 
 class TestSpareKeeper:
+    @linux_only
     async def test_that_was_killed_is_replaced(self, executor: LocalExecutor, bench: Bench):
-        before = {p.pid for p in processes.all_processes()}
         await executor.warm()
-        await until(lambda: [p for p in processes.all_processes() if p.pid not in before and p.session == p.pid])
-        for process in processes.all_processes():
-            if process.pid not in before and process.session == process.pid:
-                os.kill(process.pid, signal.SIGKILL)
+        os.kill((await spare_of(executor)).pid, signal.SIGKILL)
         await executor.start(bench.spec("a", sh("exit 3")))
         assert (await executor.wait("a", PATIENCE_S)).code == 3
 
@@ -246,7 +289,7 @@ class TestRecords:
         [process] = await bench.reported(1)
         keeper = processes.look_at(keeper_of(executor, "a")["pid"])
         assert keeper
-        shutil.rmtree(executor.root)
+        executor.root.rename(bench.folder / "elsewhere")
         await until(lambda: not is_alive(keeper))
         assert not is_alive(process)
 
@@ -292,11 +335,13 @@ async def test_a_large_order(executor: LocalExecutor, bench: Bench):
 
 @pytest.mark.skipif(not processes.LINUX, reason="the score is Linux's")
 async def test_jobs_die_before_the_control_plane_when_memory_runs_out(executor: LocalExecutor, bench: Bench):
-    show = "cat /proc/self/oom_score_adj /proc/$PPID/oom_score_adj"
-    await executor.start(bench.spec("a", sh(show)))
+    await executor.start(bench.spec("a", sh("cat /proc/self/oom_score_adj; " + REPORT_AND_SLEEP)))
+    await bench.reported(1)
+    assert int(bench.log("a").read_text()) >= 300
+    ours, keepers = Path("/proc/self/oom_score_adj"), Path(f"/proc/{keeper_of(executor, 'a')['pid']}/oom_score_adj")
+    await until(lambda: keepers.read_text() == ours.read_text())
+    await executor.cancel("a")
     await executor.wait("a", PATIENCE_S)
-    job, keeper = map(int, bench.log("a").read_text().split())
-    assert job >= 300 and keeper == int(Path("/proc/self/oom_score_adj").read_text())
 
 
 def test_the_keeper_imports_little(tmp_path: Path):

@@ -11,6 +11,8 @@ import pytest
 from lazward.execution import processes
 from tests.execution.conftest import is_alive, until
 
+TAG = f"family.{os.getpid()}"
+
 FAMILY = """
 import os, sys, time
 if os.fork() == 0:
@@ -34,11 +36,11 @@ def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def family(source: str) -> Iterator[tuple[subprocess.Popen, list[int]]]:
     """A tagged process with a child that has a session of its own, and a grandchild."""
     command = [sys.executable, "-I", "-S", "-c", FAMILY]
-    env = {**os.environ, processes.TAG: "family.1"}
+    env = {**os.environ, processes.TAG: TAG}
     parent = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert parent.stdout
     yield parent, [int(parent.stdout.readline()) for _ in range(3)]
-    processes.kill_all(lambda: processes.members("family.1", parent.pid, 0))
+    processes.kill_all(lambda: processes.members(TAG, parent.pid, 0))
     parent.wait()
     parent.stdout.close()
 
@@ -92,9 +94,9 @@ def test_descendants_without_the_kernels_lists_of_children(family, monkeypatch: 
 
 def test_members_by_tag(family):
     _, members = family
-    assert ids(processes.members("family.1", session=-1, since=0)) == set(members)
-    assert processes.members("family.12", session=-1, since=0) == []
-    assert processes.members("family.", session=-1, since=0) == []
+    assert ids(processes.members(TAG, session=-1, since=0)) == set(members)
+    assert processes.members(TAG + "2", session=-1, since=0) == []
+    assert processes.members(TAG[:-1], session=-1, since=0) == []
 
 
 def test_members_by_session_and_what_is_below(family):
@@ -109,7 +111,7 @@ def test_kill_all(family):
     parent, members = family
     seen = [p for p in map(processes.look_at, members) if p]
     assert len(seen) == 3
-    assert processes.kill_all(lambda: processes.members("family.1", -1, 0)) == []
+    assert processes.kill_all(lambda: processes.members(TAG, -1, 0)) == []
     assert not any(map(is_alive, seen))
     assert parent.wait() == -signal.SIGKILL
 

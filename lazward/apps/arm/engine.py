@@ -21,7 +21,16 @@ from lazward.apps.chain import Context, json_response
 from lazward.contract.envelope import TERMINAL, check_api_version, system_data
 from lazward.contract.errors import ArmError, bad_request, conflict, not_found, not_implemented
 from lazward.contract.ids import ML, ResourceId, check_name, parse
-from lazward.domain.resource import REGISTRY, Doc, ResourceType, WriteContext, check_immutable, check_shape, merge_patch
+from lazward.domain.resource import (
+    PRIVATE,
+    REGISTRY,
+    Doc,
+    ResourceType,
+    WriteContext,
+    check_immutable,
+    check_shape,
+    merge_patch,
+)
 from lazward.storage import resources, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
@@ -32,7 +41,7 @@ Deleting = Callable[[Tx, Row, WriteContext], None]
 WRITTEN: dict[str, Written] = {}
 DELETING: dict[str, Deleting] = {}
 
-READ_ONLY = ("id", "name", "type", "systemData", "etag")
+READ_ONLY = ("id", "name", "type", "systemData", "etag", PRIVATE)
 
 
 @dataclass(frozen=True)
@@ -206,12 +215,13 @@ def store(
         rid = parse(above.id + f"/{rid.segments[-1][0]}/{rid.name}") if len(rid.segments) > 1 else rid
     doc = {k: v for k, v in body.items() if k not in READ_ONLY}
     if patch and old is not None:
-        doc = merge_patch({k: v for k, v in old.doc.items() if k != "systemData"}, doc)
+        doc = merge_patch({k: v for k, v in old.doc.items() if k not in READ_ONLY}, doc)
     doc = copy.deepcopy(doc)
     check_shape(declared, doc)
     doc["properties"].pop("provisioningState", None)
+    if old is not None and PRIVATE in old.doc:
+        doc[PRIVATE] = old.doc[PRIVATE]
     if old is not None:
-        check_immutable(declared, doc, old.doc)
         if declared.provision and old.properties.get("provisioningState", "Succeeded") not in TERMINAL:
             raise conflict(f"{declared.path} '{rid.name}' is {old.properties['provisioningState'].lower()}; wait for that operation to end.")
     scope = rid.workspace.key
@@ -222,6 +232,8 @@ def store(
     )
     if declared.before_write:
         declared.before_write(doc, copy.deepcopy(old.doc) if old else None, context)
+    if old is not None:
+        check_immutable(declared, doc, old.doc)
     doc["systemData"] = system_data(facts.caller, facts.now, old.doc.get("systemData") if old else None)
     doc["properties"]["provisioningState"] = ("Updating" if old else "Creating") if declared.provision else "Succeeded"
     archived = bool(declared.archivable and doc["properties"].get("isArchived"))

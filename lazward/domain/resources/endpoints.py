@@ -10,6 +10,7 @@ import msgspec
 from lazward.contract.errors import bad_request
 from lazward.domain.durations import parse_duration
 from lazward.domain.resource import Doc, WriteContext, resource
+from lazward.domain.serving import route_prefix
 
 AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 _ENDPOINT = re.compile(r"^[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]$")
@@ -46,7 +47,7 @@ def fill_endpoint(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
         properties[name] = {str(k).lower(): v for k, v in value.items()}
         _check_traffic(properties[name], name, most=100 if name == "traffic" else 50)
     guid = ((ctx.workspace or {}).get("properties") or {}).get("workspaceId", "")
-    base = f"{ctx.gateway_url}/{route_prefix(guid, ctx.rid.name)}"
+    base = ctx.gateway_url + route_prefix(*route_pieces(guid, ctx.rid.name))
     properties["scoringUri"] = f"{base}/score"
     properties["swaggerUri"] = f"{base}/swagger.json"
     properties["publicNetworkAccess"] = properties.get("publicNetworkAccess") or "Enabled"
@@ -55,9 +56,9 @@ def fill_endpoint(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     properties.setdefault("compute", None)
 
 
-def route_prefix(workspace_guid: str, endpoint: str) -> str:
-    """First two pieces of the path on the gateway: workspace and endpoint."""
-    return f"{workspace_guid.replace('-', '')[:12]}/{endpoint.lower()}"
+def route_pieces(workspace_guid: str, endpoint: str) -> tuple[str, str]:
+    """First two pieces of the path on the gateway: one for the workspace, which no rename changes, one for the endpoint."""
+    return workspace_guid.replace("-", "")[:12], endpoint.lower()
 
 
 def _check_traffic(traffic: dict[str, int], member: str, most: int) -> None:

@@ -8,7 +8,6 @@ needed to start the user's process is imported while it already runs.
 """
 
 # No pathlib: see records.py.
-# ruff: noqa: PTH120
 from __future__ import annotations
 
 import os
@@ -165,8 +164,11 @@ class Keeper:
     def make_durable(self) -> None:
         """Brings "this was started" to the disk. Done while the user's process already runs, before the starter is told: a
         machine that dies in between has not promised anything."""
-        for path in (f"{self.folder}/{records.KEEPER}", self.folder, os.path.dirname(self.folder)):
-            records.sync(path)
+        try:
+            for path in (f"{self.folder}/{records.KEEPER}", self.folder, os.path.dirname(self.folder)):
+                records.sync(path)
+        except OSError as error:  # what runs is not stopped for a full disk
+            _complain(f"cannot write {records.KEEPER}: {error}")
 
     def listen(self, control: int) -> None:
         """From now on `sleep` ends when a child ends or somebody writes to the control FIFO."""

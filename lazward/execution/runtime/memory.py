@@ -3,7 +3,6 @@
 Standard library only; the keeper imports it."""
 
 # No pathlib: see records.py.
-# ruff: noqa: PTH123
 from __future__ import annotations
 
 import os

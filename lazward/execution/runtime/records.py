@@ -13,7 +13,6 @@ Standard library only, and as little of that as can be: the keeper imports this 
 """
 
 # No pathlib: it takes 5 ms to import, a third of what a keeper needs to start a process.
-# ruff: noqa: PTH103, PTH104, PTH116
 from __future__ import annotations
 
 import fcntl

@@ -4,7 +4,6 @@ Standard library only, and as little of that as can be: the keeper imports this 
 """
 
 # No pathlib: see records.py.
-# ruff: noqa: PTH110, PTH112, PTH113, PTH118
 from __future__ import annotations
 
 import errno

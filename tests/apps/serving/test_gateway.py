@@ -1,0 +1,448 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import stat
+import subprocess
+import time
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet, RSAKey
+
+from lazward.apps.serving.gateway import Gateway, GatewayError
+from lazward.domain.serving import (
+    DeploymentState,
+    EndpointState,
+    GatewayState,
+    TokenTrust,
+    endpoint_token_claims,
+)
+from tests.apps.serving.conftest import free_port
+from tests.execution.runtime.serve.processes import wait_for
+
+KEYS = ("primary-key-0123456789", "secondary-key-9876543210")
+BEARER = {"Authorization": f"Bearer {KEYS[0]}"}
+ECHO = """
+import os
+from azureml.contrib.services.aml_request import AMLRequest, rawhttp
+from azureml.contrib.services.aml_response import AMLResponse
+
+def init():
+    pass
+
+@rawhttp
+def run(request):
+    if "fail" in request.args:
+        raise ValueError("kaboom")
+    if "status" in request.args:
+        return AMLResponse("told to", int(request.args["status"]))
+    return {"model": os.environ["WHO"], "path": request.full_path, "method": request.method,
+            "body": request.get_data().decode(), "headers": dict(request.headers), "pid": os.getpid()}
+"""
+WAITING = """
+import os, time
+from werkzeug.wrappers import Response
+
+def init():
+    pass
+
+def run(data):
+    folder = os.environ["HOME"]
+    if data == "stream":
+        return Response(stream(folder), mimetype="text/event-stream")
+    open(os.path.join(folder, "begun"), "w").close()
+    until(os.path.join(folder, "go"))
+    return "done"
+
+def stream(folder):
+    yield "data: 1\\n\\n"
+    until(os.path.join(folder, "first-arrived"))
+    yield "data: 2\\n\\n"
+
+def until(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+"""
+
+
+@pytest.fixture(scope="module")
+def blue(serve):
+    return serve(ECHO, env={"WHO": "blue"})
+
+
+@pytest.fixture(scope="module")
+def green(serve):
+    return serve(ECHO, env={"WHO": "green"})
+
+
+def endpoint(deployments, traffic=None, **more) -> EndpointState:
+    values = {"workspace": "ws", "name": "ep", "keys": KEYS, "traffic": traffic or {}, **more}
+    return EndpointState(deployments=deployments, **values)
+
+
+def state(*endpoints, tokens=None) -> GatewayState:
+    return GatewayState(tuple(endpoints), tokens)
+
+
+async def test_only_the_keys_of_the_endpoint_open_it(gateway, client, blue):
+    other = endpoint({"blue": blue.deployment()}, {"blue": 100}, name="other", keys=("another-key-0123456789",))
+    await gateway.update(state(endpoint({"blue": blue.deployment()}, {"blue": 100}), other))
+    for key in KEYS:
+        answer = await client.post("/ws/ep/score", content="1", headers={"Authorization": f"Bearer {key}"})
+        assert answer.status_code == 200
+        assert answer.headers["azureml-model-deployment"] == "blue"
+        assert "Authorization" not in answer.json()["headers"]
+    wrong = (None, "", KEYS[0], f"Basic {KEYS[0]}", f"Bearer {KEYS[0]}x", f"Bearer {KEYS[0][:-1]}", "Bearer")
+    for header in (*wrong, "Bearer another-key-0123456789", f"Bearer {KEYS[0].upper()}"):
+        for path in ("/ws/ep/score", "/ws/ep/", "/ws/ep/swagger.json", "/ws/ep", "/ws/ep/anything"):
+            answer = await client.get(path, headers={"Authorization": header} if header is not None else {})
+            assert answer.status_code == 401, (header, path)
+            assert answer.json()["error"]["code"] == "Unauthorized"
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert answer.headers["x-ms-request-id"]
+
+
+async def test_a_path_of_no_endpoint_is_404_and_tricks_do_not_change_the_endpoint(gateway, client, envoy, blue):
+    other = endpoint({"blue": blue.deployment()}, {"blue": 100}, name="other", keys=("another-key-0123456789",))
+    await gateway.update(state(endpoint({"blue": blue.deployment()}, {"blue": 100}), other))
+    for path in ("/", "/ws", "/ws/epilogue/score", "/ws2/ep/score"):
+        answer = await client.get(path, headers=BEARER)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "EndpointNotFound")
+    host, port = envoy[1].removeprefix("https://").split(":")
+    for target in ("/ws/ep/../other/score", "/ws/ep/%2e%2e/other/score", "/ws/ep/..//other/score", "//ws//other/score"):
+        assert await _raw_status(client, host, int(port), target) == 401, target
+    assert await _raw_status(client, host, int(port), "/ws/ep%2fscore") == 400
+
+
+async def _raw_status(client, host, port, target) -> int:
+    """The status for a request target sent as it is, with the key of the endpoint ep."""
+    reader, writer = await asyncio.open_connection(host, port, ssl=client._transport._pool._ssl_context)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEYS[0]}\r\n\r\n".encode())
+    line = await reader.readline()
+    writer.close()
+    return int(line.split()[1])
+
+
+async def test_the_deployment_header_picks_one_and_what_is_below_the_prefix_arrives(gateway, client, blue, green):
+    deployments = {"blue": blue.deployment(), "green": green.deployment()}
+    await gateway.update(state(endpoint(deployments, {"blue": 100, "green": 0})))
+    for name in ("blue", "green"):
+        headers = {**BEARER, "azureml-model-deployment": name, "x-ms-client-request-id": "mine"}
+        answer = await client.post("/ws/ep/score?a=1&b=/ws/ep/", content="body", headers=headers)
+        assert answer.json()["model"] == name
+        assert answer.json()["path"] == "/score?a=1&b=/ws/ep/"
+        assert answer.json()["body"] == "body"
+        assert answer.headers["azureml-model-deployment"] == name
+        assert answer.headers["x-ms-client-request-id"] == "mine"
+        assert answer.headers["x-ms-request-id"]
+    answer = await client.post("/ws/ep/score", headers={**BEARER, "azureml-model-deployment": "red"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "DeploymentNotFound")
+    for path in ("/ws/ep", "/ws/ep/"):
+        answer = await client.get(path, headers=BEARER)
+        assert (answer.status_code, answer.text) == (200, "Healthy")
+        assert answer.headers["azureml-model-deployment"] == "blue"
+    assert (await client.get("/ws/ep/swagger.json?version=3", headers=BEARER)).json()["openapi"].startswith("3.0")
+    assert (await client.options("/ws/ep/score", headers=BEARER)).json()["method"] == "OPTIONS"
+
+
+async def test_traffic_is_split(gateway, client, blue, green):
+    deployments = {"blue": blue.deployment(), "green": green.deployment()}
+    await gateway.update(state(endpoint(deployments, {"blue": 50, "green": 50})))
+    answers = [await client.post("/ws/ep/score", headers=BEARER) for _ in range(60)]
+    assert {answer.json()["model"] for answer in answers} == {"blue", "green"}
+    assert all(answer.headers["azureml-model-deployment"] == answer.json()["model"] for answer in answers)
+    await gateway.update(state(endpoint(deployments, {"green": 100})))
+    answers = [await client.post("/ws/ep/score", headers=BEARER) for _ in range(20)]
+    assert {answer.json()["model"] for answer in answers} == {"green"}
+
+
+async def test_mirrored_requests_reach_the_other_deployment_but_not_the_caller(gateway, client, blue, green):
+    deployments = {"blue": blue.deployment(), "green": green.deployment()}
+    await gateway.update(state(endpoint(deployments, {"blue": 100}, mirror={"green": 100})))
+    before = green.log().count("POST /score")
+    for _ in range(5):
+        assert (await client.post("/ws/ep/score", content="x", headers=BEARER)).json()["model"] == "blue"
+    wait_for(lambda: green.log().count("POST /score") == before + 5)
+
+
+async def test_without_traffic_or_a_ready_deployment_the_answer_says_so(gateway, client, blue):
+    unready = DeploymentState()
+    await gateway.update(state(endpoint({"blue": blue.deployment(), "green": unready})))
+    answer = await client.post("/ws/ep/score", headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NoTraffic")
+    answer = await client.post("/ws/ep/score", headers={**BEARER, "azureml-model-deployment": "green"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "DeploymentNotReady")
+    await gateway.update(state(endpoint({"green": unready}, {"green": 100})))
+    answer = await client.post("/ws/ep/score", headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "DeploymentNotReady")
+    assert (await client.post("/ws/ep/score")).status_code == 401
+    await gateway.update(state(endpoint({"blue": blue.deployment(), "green": unready}, {"blue": 50, "green": 50})))
+    statuses = {(await client.post("/ws/ep/score", headers=BEARER)).status_code for _ in range(60)}
+    assert statuses == {200, 503}
+
+
+async def test_errors_of_the_model_become_424_with_the_models_status(gateway, client, blue):
+    await gateway.update(state(endpoint({"blue": blue.deployment()}, {"blue": 100})))
+    for query, status in (("fail=1", "500"), ("status=418", "418"), ("status=403", "403"), ("status=401", "401")):
+        answer = await client.post(f"/ws/ep/score?{query}", headers=BEARER)
+        assert answer.status_code == 424
+        assert answer.headers["ms-azureml-model-error-statuscode"] == status
+        assert answer.headers["ms-azureml-model-error-reason"] == "model_error"
+    assert answer.text == "told to"
+    assert (await client.post("/ws/ep/score?status=201", headers=BEARER)).status_code == 201
+
+
+async def test_slow_answers_are_408_and_too_many_429_while_probes_are_answered(gateway, client, serve):
+    slow = serve(WAITING, timeout_s=60)
+    await gateway.update(state(endpoint({"slow": slow.deployment(timeout_s=0.3)}, {"slow": 100})))
+    answer = await client.post("/ws/ep/score", content="x", headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (408, "RequestTimeout")
+
+    await gateway.update(state(endpoint({"slow": slow.deployment(timeout_s=60, max_parallel=2)}, {"slow": 100})))
+    pending = [asyncio.create_task(client.post("/ws/ep/score", content="x", headers=BEARER)) for _ in range(2)]
+    while (await gateway.statistics())["ws/ep/slow"].active < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    answer = await client.post("/ws/ep/score", content="x", headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "TooManyRequests")
+    answer = await client.get("/ws/ep/", headers=BEARER)
+    assert (answer.status_code, answer.text) == (200, "Healthy")
+    (slow.folder / "go").touch()
+    assert [(await task).json() for task in pending] == ["done", "done"]
+    counts = (await gateway.statistics())["ws/ep/slow"]
+    assert (counts.timeouts, counts.rejected, counts.server_errors) == (1, 1, 0)
+
+
+async def test_streamed_answers_arrive_piece_by_piece(gateway, client, serve):
+    server = serve(WAITING, timeout_s=60)
+    await gateway.update(state(endpoint({"s": server.deployment()}, {"s": 100})))
+    async with client.stream("POST", "/ws/ep/score", content="stream", headers=BEARER) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        chunks = answer.aiter_bytes()
+        assert await anext(chunks) == b"data: 1\n\n"
+        (server.folder / "first-arrived").touch()
+        assert b"".join([chunk async for chunk in chunks]) == b"data: 2\n\n"
+
+
+async def test_tokens_count_for_their_endpoint_only(gateway, client, blue):
+    key, stranger = RSAKey.generate_key(2048, auto_kid=True), RSAKey.generate_key(2048, auto_kid=True)
+    trust = TokenTrust(
+        jwks=json.dumps(KeySet([key]).as_dict(private=False)),
+        endpoint_issuer="https://issuer/",
+        aad_issuers=("https://issuer/v2.0", "https://issuer/adfs"),
+        aad_audiences=("https://ml.azure.com",),
+    )
+    deployments, traffic = {"blue": blue.deployment()}, {"blue": 100}
+    minted = endpoint(deployments, traffic, name="minted", auth="token", keys=KEYS)
+    aad = endpoint(deployments, traffic, name="aad", auth="aad", principals=("alice", "bob"), keys=KEYS)
+    await gateway.update(state(minted, aad, endpoint(deployments, traffic), tokens=trust))
+
+    async def status(path: str, claims: dict, signer=key) -> int:
+        claims = {"exp": int(time.time()) + 60, **claims}
+        token = jwt.encode({"alg": "RS256", "kid": signer.kid}, claims, signer)
+        return (await client.post(path, headers={"Authorization": f"Bearer {token}"})).status_code
+
+    own = {"iss": "https://issuer/", **endpoint_token_claims("ws", "minted")}
+    assert await status("/ws/minted/score", own) == 200
+    assert await status("/ws/minted/score", {**own, "endpoint": "ws/other"}) == 401
+    assert await status("/ws/minted/score", {**own, "aud": "https://ml.azure.com"}) == 401
+    assert await status("/ws/minted/score", {**own, "iss": "https://elsewhere/"}) == 401
+    assert await status("/ws/minted/score", {**own, "exp": int(time.time()) - 600}) == 401
+    assert await status("/ws/minted/score", own, stranger) == 401
+    assert (await client.post("/ws/minted/score", headers=BEARER)).status_code == 401
+    assert (await client.post("/ws/minted/score")).status_code == 401
+
+    alice = {"iss": "https://issuer/v2.0", "aud": "https://ml.azure.com", "oid": "alice"}
+    assert await status("/ws/aad/score", alice) == 200
+    assert await status("/ws/aad/score", {**alice, "iss": "https://issuer/adfs"}) == 200
+    assert await status("/ws/aad/score", {**alice, "oid": "mallory"}) == 401
+    assert await status("/ws/aad/score", {**alice, "aud": "https://management.azure.com"}) == 401
+    assert await status("/ws/aad/score", {**alice, **own}) == 401
+    assert await status("/ws/ep/score", own) == 401
+    answer = await client.post("/ws/minted/score", headers={"Authorization": "Bearer abc"})
+    assert answer.json()["error"]["code"] == "Unauthorized"
+
+
+async def test_headers_of_a_caller_do_not_steer_the_gateway(gateway, client, blue):
+    await gateway.update(state(endpoint({"blue": blue.deployment()}, {"blue": 100})))
+    tricks = {"x-envoy-upstream-rq-timeout-ms": "1", "x-envoy-upstream-alt-stat-name": "x", "x-envoy-original-path": "/q"}
+    answer = await client.post("/ws/ep/score", headers={**BEARER, **tricks})
+    assert answer.status_code == 200
+    assert not [name for name in answer.json()["headers"] if name.lower().startswith("x-envoy")]
+
+
+class Load:
+    """Clients that score all the time; `failures` holds what was not a 200."""
+
+    def __init__(self, client, clients: int = 4) -> None:
+        self.headers = dict(BEARER)
+        self.count = 0
+        self.failures: list[tuple[int, str]] = []
+        self.seen: set[str] = set()
+        self._client = client
+        self._stop = False
+        self._tasks = [asyncio.create_task(self._score()) for _ in range(clients)]
+
+    async def _score(self) -> None:
+        while not self._stop:
+            answer = await self._client.post("/ws/ep/score", content="x", headers=self.headers)
+            self.count += 1
+            if answer.status_code == 200:
+                self.seen.add(answer.json()["model"])
+            else:
+                self.failures.append((answer.status_code, answer.text))
+
+    async def more(self, count: int = 50) -> None:
+        """Until so many further requests were answered."""
+        goal = self.count + count
+        while self.count < goal:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        self._stop = True
+        await asyncio.gather(*self._tasks)
+
+
+async def test_keys_and_workers_change_under_load_without_a_failure(gateway, client, serve, blue):
+    def serving(server, keys):
+        return state(endpoint({"d": server.deployment()}, {"d": 100}, keys=keys))
+
+    old_keys, new_keys = KEYS, (KEYS[1], "regenerated-key-5555555")
+    await gateway.update(serving(blue, old_keys))
+    load = Load(client)
+    await load.more()
+    # The primary key is regenerated: clients go over to the secondary one before, which stays.
+    load.headers["Authorization"] = f"Bearer {KEYS[1]}"
+    await load.more()
+    assert await gateway.update(serving(blue, new_keys))
+    assert (await client.post("/ws/ep/score", headers=BEARER)).status_code == 401
+    load.headers["Authorization"] = f"Bearer {new_keys[1]}"
+    await load.more()
+    # A new process group takes over, the old one drains.
+    successor = serve(ECHO, env={"WHO": "successor"})
+    old = serve(ECHO, env={"WHO": "old"})
+    for server in (old, successor):
+        await gateway.update(serving(server, new_keys))
+        await load.more()
+    old.stop()
+    await load.more()
+    await load.stop()
+    assert load.failures == []
+    assert load.seen == {"blue", "old", "successor"}
+
+
+async def test_requests_under_way_end_well_when_their_workers_are_replaced_or_removed(gateway, client, serve, blue):
+    for successor in (endpoint({"d": blue.deployment()}, {"d": 100}), endpoint({}), None):
+        server = serve(WAITING, timeout_s=60)
+        await gateway.update(state(endpoint({"d": server.deployment()}, {"d": 100})))
+        under_way = asyncio.create_task(client.post("/ws/ep/score", content="x", headers=BEARER))
+        await asyncio.to_thread(wait_for, (server.folder / "begun").exists)
+        await gateway.update(state(successor) if successor else state())
+        server.process.terminate()
+        (server.folder / "go").touch()
+        assert (await under_way).json() == "done"
+
+
+async def test_a_killed_envoy_serves_again_from_its_files_alone(gateway, client, blue, folder, certificate):
+    own = Gateway(folder / "gw2", "127.0.0.1", free_port(), *certificate)
+    own.prepare()
+    with (folder / "envoy2.log").open("ab") as log:
+        for attempt in range(2):
+            process = subprocess.Popen(own.argv(threads=1), stdout=log, stderr=log)  # noqa: ASYNC220
+            try:
+                await own.wait_running()
+                if attempt == 0:
+                    assert await own.update(state(endpoint({"blue": blue.deployment()}, {"blue": 100})))
+                url = f"https://localhost:{own.port}/ws/ep/score"
+                assert (await client.post(url, headers=BEARER)).status_code == 200
+            finally:
+                process.kill()
+                process.wait()
+    # Without Envoy an update is for its next start.
+    assert await own.update(state())
+    assert not await own.update(state())
+    with pytest.raises(GatewayError, match="does not answer"):
+        await own.statistics()
+    with pytest.raises(GatewayError, match="does not answer"):
+        await own.wait_running(0.1)
+
+
+async def test_a_renewed_certificate_is_read_again(gateway, client, envoy, folder, certificate, make_certificate):
+    host, port = envoy[1].removeprefix("https://").split(":")
+
+    def served() -> str:
+        return ssl.get_server_certificate((host, int(port)))
+
+    before = await asyncio.to_thread(served)
+    for old, new in zip(certificate, make_certificate(folder / "renewed"), strict=True):
+        new.replace(old)
+    await asyncio.to_thread(wait_for, lambda: served() != before)
+
+
+async def test_large_bodies_pass(gateway, client, serve):
+    script = "def init(): pass\ndef run(data): return len(data)"
+    server = serve(script, timeout_s=60)
+    await gateway.update(state(endpoint({"d": server.deployment()}, {"d": 100})))
+    answer = await client.post("/ws/ep/score", content=b"x" * 20_000_000, headers=BEARER)
+    assert answer.json() == 20_000_000
+
+
+async def test_a_killed_worker_costs_only_what_it_was_scoring(gateway, client, serve):
+    server = serve(ECHO, workers=2, env={"WHO": "two"})
+    await gateway.update(state(endpoint({"d": server.deployment()}, {"d": 100})))
+    load = Load(client)
+    for index in (0, 1):
+        await load.more()
+        victim = server.status.workers[index]
+        os.kill(victim.pid, 9)
+        while server.status.workers[index].pid in (victim.pid, None) or not server.status.workers[index].ready:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await load.more()
+    await load.stop()
+    # What was with the worker can not be sent again: it may have had effects.
+    assert all("ModelProcessEnded" in text for _, text in load.failures), load.failures
+    assert len(load.failures) <= 2 * 4
+    print("FAILURES", len(load.failures), load.count)
+    assert [worker.restarts for worker in server.status.workers] == [1, 1]
+
+
+async def test_requests_wait_for_the_only_worker_to_come_back(gateway, client, serve):
+    server = serve(ECHO, env={"WHO": "one"}, timeout_s=20)
+    await gateway.update(state(endpoint({"d": server.deployment()}, {"d": 100})))
+    first = (await client.post("/ws/ep/score", headers=BEARER)).json()["pid"]
+    os.kill(first, 9)
+    wait_for(lambda: server.status.workers[0].pid != first)
+    answer = await client.post("/ws/ep/score", headers=BEARER)
+    assert answer.status_code == 200
+    assert answer.json()["pid"] != first
+
+
+async def test_update_is_idempotent_and_its_files_are_private(gateway, blue):
+    wanted = state(endpoint({"blue": blue.deployment()}, {"blue": 100}))
+    await gateway.update(wanted)
+    assert not await gateway.update(wanted)
+    assert stat.S_IMODE(gateway.directory.stat().st_mode) == 0o700
+    for path in gateway.directory.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+    assert not any(KEYS[0] in argument for argument in gateway.argv())
+
+
+async def test_a_configuration_that_envoy_refuses_is_reported(gateway, blue):
+    good = state(endpoint({"blue": blue.deployment()}, {"blue": 100}))
+    await gateway.update(good)
+    bad = TokenTrust(jwks="no jwks", endpoint_issuer="https://issuer/")
+    with pytest.raises(GatewayError, match=r"refused the document lds\.json"):
+        await gateway.update(state(tokens=bad))
+    await gateway.update(good)
+
+
+async def test_statistics_count_by_deployment(gateway, client, blue):
+    await gateway.update(state(endpoint({"counted": blue.deployment()}, {"counted": 100})))
+    before = (await gateway.statistics()).get("ws/ep/counted")
+    assert before is None or before.requests == 0
+    for query in ("", "", "?status=404"):
+        await client.post(f"/ws/ep/score{query}", headers=BEARER)
+    counts = (await gateway.statistics())["ws/ep/counted"]
+    assert (counts.requests, counts.succeeded, counts.client_errors) == (3, 2, 1)
