@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError, bad_request, forbidden
+from lazward.domain.audiences import takes
 
 log = logging.getLogger("lazward.http")
 
@@ -64,7 +65,10 @@ class Context:
     async def authenticate(self) -> Caller:
         """The caller of a bearer token; ArmError 401 without one."""
         if self._caller is None:
-            self._caller = await self.services.authority.authenticate(self.request.headers.get("authorization"))
+            caller = await self.services.authority.authenticate(self.request.headers.get("authorization"))
+            if not takes(self.route.surface.name, caller.audience):
+                raise ArmError(401, "InvalidAuthenticationTokenAudience", "The access token was made for another service of this server.", "Authorization")
+            self._caller = caller
         return self._caller
 
     @property

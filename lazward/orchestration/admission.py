@@ -48,6 +48,7 @@ class Admission:
         self._queue.append(me)
         self._admit()
         try:
+            await self._tell()
             said = ""
             while not me.admitted.is_set():
                 reason = self.reason(key)

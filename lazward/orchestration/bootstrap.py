@@ -5,8 +5,8 @@ There is no default password: the principal's secret is 256 random bits, written
 
 from __future__ import annotations
 
+import logging
 import re
-import secrets
 import uuid
 from pathlib import Path
 from typing import Any
@@ -16,47 +16,57 @@ import msgspec
 from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.ids import ML, ResourceId, parse
 from lazward.domain.curated import all_curated
-from lazward.domain.rbac_roles import OWNER
+from lazward.domain.rbac_roles import BLOB_DATA_OWNER, OWNER
 from lazward.domain.resource import REGISTRY, WriteContext
 from lazward.identity.private_files import write_private
-from lazward.identity.tokens import hash_secret
+from lazward.identity.tokens import hash_secret, new_secret
 from lazward.orchestration.workspaces import add_curated, seed_workspace
 from lazward.storage import access, resources
 from lazward.storage.db import Database, Tx
 
 GROUP, WORKSPACE = "lazward", "main"
 META = "installation"
+FIRST_PRINCIPAL = "first-principal"
+
+log = logging.getLogger("lazward")
 
 
 def first_start(db: Database, vault: Any, authority_of: Any, master_key: bytes, principal_file: Path, settings: Any, now: float) -> str:
-    """Idempotent; returns the tenant id. The principal's file is written before the database commits, so that a crash between
-    leaves a file to be overwritten, never a principal nobody knows the secret of."""
-    known = db.read_now(vault.get_json, META)
-    if known:
-        db.write_now(_move_addresses, vault, known, settings, now)
-        if not principal_file.exists():
-            raise SystemExit(f"{principal_file} is missing: restore it from a backup, or make a new principal with `lazward principal create`.")
-        return known["tenant_id"]
-    secret = secrets.token_urlsafe(32)
+    """Idempotent, and safe to run by several processes at once; returns the tenant id.
+
+    The first principal's secret waits, encrypted, in the vault until it is in the file: a crash in between loses nothing, and of two
+    processes that start together neither writes a secret that did not become the one.
+    """
 
     def make(tx: Tx) -> dict[str, str]:
         done = vault.get_json(tx, META)
         if done:
             return done
         meta = {"tenant_id": str(uuid.uuid4()), "subscription_id": str(uuid.uuid4()), "base_url": settings.base_url, "gateway_url": settings.gateway_url}
+        secret = new_secret()
         made = access.create_principal(tx, "local-admin", "ServicePrincipal", hash_secret(master_key, secret), now)
-        access.assign(tx, "/", made.id, OWNER, now, {"principalType": "ServicePrincipal"})
+        for role in (OWNER, BLOB_DATA_OWNER):  # Owner alone opens no blob: that takes a data role (docs/decisions/0016-rbac.md)
+            access.assign(tx, "/", made.id, role, now, {"principalType": "ServicePrincipal"})
         authority_of(meta["tenant_id"]).rotate_key(tx, now)
         caller = Caller(id=made.id, name=made.name, tenant=meta["tenant_id"], app_id=made.app_id or "")
         seed_platform(tx, meta["subscription_id"], caller, settings, now)
         vault.put_json(tx, META, meta, now)
-        write_private(principal_file, msgspec.json.format(msgspec.json.encode({
+        vault.put_json(tx, FIRST_PRINCIPAL, {
             "client_id": made.app_id, "object_id": made.id, "secret": secret, "resource_group": GROUP, "workspace": WORKSPACE,
             "tenant_id": meta["tenant_id"], "subscription_id": meta["subscription_id"],
-        })))
+        }, now)
         return meta
 
-    return db.write_now(make)["tenant_id"]
+    known = db.read_now(vault.get_json, META) or db.write_now(make)
+    db.write_now(_move_addresses, vault, known, settings, now)
+    waiting = db.read_now(vault.get_json, FIRST_PRINCIPAL)
+    if waiting:
+        write_private(principal_file, msgspec.json.format(msgspec.json.encode(waiting)))
+        db.write_now(vault.delete, FIRST_PRINCIPAL)
+    elif not principal_file.exists():
+        # Right for the second server on one database, and for who has moved the secret elsewhere.
+        log.warning("%s is missing; `lazward env` needs it. Bring it back from a backup, or copy it from the server that was started first.", principal_file)
+    return known["tenant_id"]
 
 
 def seed_platform(tx: Tx, subscription: str, caller: Caller, settings: Any, now: float) -> None:

@@ -53,6 +53,11 @@ async def build(runtime: Runtime, packages: PackageSet, log: Callable[[str], Non
     return await runtime.environments.ensure(packages, log, extra)
 
 
+def check(tx: Tx, workspace: Row, environment_id: str, target: str) -> None:
+    """Raises ArmError 400/404 naming `target` when the id leads to no environment."""
+    _version(tx, workspace, environment_id, target)
+
+
 def _version(tx: Tx, workspace: Row, environment_id: str, target: str) -> Row | None:
     found = parse_uri(environment_id, target, "environments")
     if found.kind != "asset" or found.family != "environments":

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
-
-import msgspec
 
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
 from lazward.orchestration import environments
 from lazward.orchestration.admission import Ask
-from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
+from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
 from lazward.orchestration.job_prepare import log_name, memory_limit, prepare, remove_tree
@@ -43,6 +41,7 @@ def submit(tx: Tx, job: Row, now: float, caller: Any) -> None:
     """In the transaction of the PUT: the run in its experiment, and the task."""
     facts = job.properties
     workspace = job.parent
+    check_references(tx, job)
     experiment = runs.create_job_run(
         tx, workspace, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, dict(facts.get("tags") or {}), now
     )
@@ -50,6 +49,54 @@ def submit(tx: Tx, job: Row, now: float, caller: Any) -> None:
     facts["properties"] = {"_azureml.ComputeTargetType": "local", "ContentSnapshotId": str(facts.get("codeId") or "").rsplit("/", 3)[-1], **facts["properties"]}
     resources.update(tx, job, now)
     tasks.enqueue(tx, "job.run", job.key, {"phase": "queued", "attempt": 1}, now)
+
+
+def check_references(tx: Tx, job: Row) -> None:
+    """What the job names must be there when it is submitted: compute, environment, code, inputs, datastores of outputs. Every fault
+    is told at once. Raised in the transaction of the PUT, so nothing is stored."""
+    workspace = resources.get(tx, job.parent)
+    assert workspace is not None
+    facts, problems = job.properties, []
+
+    def attempt(target: str, fn: Callable[..., Any], *args: Any) -> None:
+        try:
+            fn(tx, workspace, *args)
+        except ArmError as error:
+            problems.append(ArmError(400, error.code, error.message, error.target or target))
+
+    attempt("properties.computeId", _check_compute, str(facts.get("computeId") or ""))
+    attempt("properties.environmentId", environments.check, facts["environmentId"], "properties.environmentId")
+    if facts.get("codeId"):
+        attempt("properties.codeId", locate, facts["codeId"], "properties.codeId", "codes")
+    for name, given in facts["inputs"].items():
+        if given["jobInputType"] != "literal":
+            family = "models" if given["jobInputType"].endswith("_model") else "data"
+            attempt(f"properties.inputs.{name}", locate, given["uri"], f"properties.inputs.{name}.uri", family)
+    for name, given in facts["outputs"].items():
+        attempt(f"properties.outputs.{name}", locate, given["uri"], f"properties.outputs.{name}.uri")
+    try:
+        ask_of(facts)
+    except ArmError as error:
+        problems.append(error)
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise ArmError(400, "ValidationError", " ".join(f"[{p.target}] {p.message}" for p in problems), problems[0].target, problems)
+
+
+def _check_compute(tx: Tx, workspace: Row, compute: str) -> None:
+    """Serverless and local need no record; a named compute must be one of the workspace and not stopped."""
+    name = compute.rstrip("/").rsplit("/", 1)[-1]
+    if name.lower() in ("", "serverless", "local"):
+        return
+    row = resources.get(tx, f"{workspace.key}/computes/{name}")
+    if row is None:
+        have = [r.name for r in resources.every(tx, "microsoft.machinelearningservices/workspaces/computes", parent=workspace.key)]
+        shown = f"the workspace has {', '.join(sorted(have)[:10])}" if have else "the workspace has none; leave the compute out for serverless"
+        raise ArmError(400, "ComputeNotFound", f"The compute '{name}' was not found: {shown}.", "properties.computeId")
+    inner = row.properties.get("properties") or {}
+    if inner.get("state") == "Stopped":
+        raise ArmError(400, "ComputeStopped", f"The compute instance '{name}' is stopped; start it first.", "properties.computeId")
 
 
 def request_cancel(tx: Tx, key: str, now: float) -> str | None:
@@ -102,6 +149,9 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(work.subject, ask_of(job.properties))
     name = launch_name(work.subject, work.state["attempt"])
+    if work.state["phase"] == "launched" and (await runtime.executor.poll(name)).state == "unknown":
+        # A worker died between saying that it launches and doing so: nothing runs, so preparing again is safe.
+        await work.checkpoint(phase="preparing")
     if work.state["phase"] == "preparing":
         spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder, name))
         now = work.now()
@@ -133,8 +183,6 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
         environment = await environments.build(runtime, packages, build_log)
         say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
         spec = await prepare(runtime, job, workspace, environment, dict(packages.env), folder, name, say)
-        (folder / "launch.json").write_bytes(msgspec.json.encode(spec))
-        (folder / "launch.json").chmod(0o600)
         say(f"starting {len(spec.processes)} process(es)")
         return spec
     except ArmError as error:
@@ -148,11 +196,7 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
 
 
 async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path, name: str) -> None:
-    """Until the launch ends, logs flow; a worker that takes over starts what a dead one only announced."""
-    status = await runtime.executor.poll(name)
-    if status.state == "unknown":
-        spec = msgspec.json.decode((folder / "launch.json").read_bytes(), type=LaunchSpec)
-        await runtime.executor.start(spec)
+    """Until the launch ends, logs flow."""
     pump = _user_logs(runtime, workspace, job, folder, work.state.get("processes", 1))
     pumping = asyncio.create_task(pump.run())
     try:
