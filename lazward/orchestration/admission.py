@@ -12,7 +12,6 @@ import msgspec
 
 from lazward.domain.ports import Capacity
 
-
 NEAR = 10  # places from the head of the queue that are told exactly
 
 
