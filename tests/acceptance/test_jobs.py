@@ -7,7 +7,8 @@ import io
 
 import mlflow
 from azure.ai.ml import load_data
-from runs import download, finish, log_of, submit
+
+from tests.acceptance.runs import download, finish, log_of, submit
 
 BASICS = "cli/jobs/basics"
 
@@ -50,7 +51,7 @@ def test_l1_011_uri_file_in_a_datastore(client, examples, tmp_path):
     # The upload that the example presumes, done as `az storage blob upload` would: with the datastore's own key.
     info = get_datastore_info(client.datastores, "workspaceblobstore")
     with ContainerClient(info["account_url"], info["container_name"], credential=info["credential"]) as container:
-        data = (examples / "cli/assets/data/example-data/iris.csv").read_bytes()
+        data = (examples / "cli/jobs/pipelines/add-column-and-word-count-using-spark/data/iris.csv").read_bytes()
         container.upload_blob("example-data/iris.csv", data, overwrite=True)
     job = submit(client, examples / BASICS / "hello-iris-datastore-file.yml")
     folder = download(client, finish(client, job).name, tmp_path)
