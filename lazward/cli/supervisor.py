@@ -101,7 +101,7 @@ class Supervisor:
         self._tell(part, f"{part.last_error}; starts again in {max(0.0, part.due - time.monotonic()):.1f} s")
         if part.failures >= HOPELESS and not part.was_ready and self._on_hopeless:
             call, self._on_hopeless = self._on_hopeless, None
-            call(f"the {part.spec.name} does not start: {part.last_error}")
+            call(f"its part '{part.spec.name}' does not start: {part.last_error}")
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -243,4 +243,4 @@ def end_leftovers(records: Iterable[Mapping[str, Any]], grace: float, say: Calla
     for record in records:
         say(f"{record['name']}: ends (pid {record['pid']}, left by a server that was killed)")
         if not processes.end(record["pid"], record["identity"], grace):
-            raise RuntimeError(f"the {record['name']} of an earlier server (pid {record['pid']}) cannot be ended")
+            raise RuntimeError(f"the part '{record['name']}' of an earlier server (pid {record['pid']}) cannot be ended")

@@ -1,9 +1,11 @@
 import datetime as dt
 import socket
+import socketserver
+import threading
 
 import pytest
 
-from lazward.cli.client import NoHealth, health, reachable
+from lazward.cli.client import NoHealth, gateway_is_live, health, reachable
 from lazward.identity.ca import ensure_certificates
 from tests.identity.tls import serve
 
@@ -47,6 +49,25 @@ class TestHealth:
     def test_no_ca(self, tmp_path):
         with pytest.raises(NoHealth, match="cannot be read"):
             health("127.0.0.1", 1, tmp_path / "missing.pem", 1.0)
+
+
+class TestGatewayIsLive:
+    @pytest.mark.parametrize(("said", "live"), [(b"LIVE\n", True), (b"PRE_INITIALIZING\n", False), (None, False)])
+    def test_by_what_envoy_says(self, tmp_path, said, live):
+        class Admin(socketserver.StreamRequestHandler):
+            def handle(self):
+                assert self.rfile.readline().startswith(b"GET /ready ")
+                if said is not None:
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+
+        with socketserver.UnixStreamServer(str(tmp_path / "admin.sock"), Admin) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            assert gateway_is_live(tmp_path / "admin.sock", 5.0) == live
+            thread.join()
+
+    def test_nobody_there(self, tmp_path):
+        assert not gateway_is_live(tmp_path / "admin.sock", 5.0)
 
 
 class TestReachable:
