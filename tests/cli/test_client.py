@@ -25,7 +25,7 @@ class TestHealth:
         assert self.ask(made, (200, [1])) == {"value": [1]}
 
     def test_an_unhealthy_one_is_quoted(self, made):
-        with pytest.raises(NoHealth, match="503.*no database"):
+        with pytest.raises(NoHealth, match=r"503.*no database"):
             self.ask(made, (503, {"error": "no database"}))
 
     def test_another_programs_server_is_not_ours(self, made, tmp_path):
@@ -36,7 +36,7 @@ class TestHealth:
     def test_nobody_there(self, made):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            with pytest.raises(NoHealth, match="no answer at 127.0.0.1"):
+            with pytest.raises(NoHealth, match=r"no answer at 127\.0\.0\.1"):
                 health("127.0.0.1", free.getsockname()[1], made.ca, 5.0)
 
     def test_somebody_who_says_nothing(self, made):

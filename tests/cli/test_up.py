@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -49,7 +50,7 @@ class TestUpDetached:
     def test_the_settings_reach_the_parts(self, install):
         install.start("--location", "attic", "--set", "max_job_cores=3", "--log-level", "debug")
         environ = json.loads((install.data_dir / "worker.environ").read_text())
-        settings = json.loads(open(environ["LAZWARD_RESOLVED_SETTINGS"]).read())
+        settings = json.loads(Path(environ["LAZWARD_RESOLVED_SETTINGS"]).read_text())
         assert (settings["location"], settings["max_job_cores"], settings["log_level"]) == ("attic", 3, "debug")
         endpoint = json.loads((install.data_dir / "endpoint.json").read_text())
         assert (settings["port"], settings["gateway_port"]) == (endpoint["port"], endpoint["gateway_port"])
