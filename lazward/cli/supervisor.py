@@ -189,7 +189,7 @@ class Supervisor:
         records = [part.record() for part in self.parts]
         if records != self._written:
             try:
-                datadir.write_json(self._options.parts_file, records)
+                datadir.write_json(self._options.parts_file, records, durable=False)
                 self._written = records
             except OSError as error:
                 self._log(f"{self._options.parts_file} could not be written: {error}")
