@@ -29,6 +29,7 @@ from lazward.orchestration import environments
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.gateway import sync_gateway
+from lazward.orchestration.instances import Instance, instances_of
 from lazward.orchestration.job_prepare import copy_writable, remove_tree
 from lazward.orchestration.logs import LineLog, tail
 from lazward.orchestration.runtime import Runtime, launch_name
@@ -41,14 +42,6 @@ READY_S = 900.0  # a model may be large; one that fails says so at once
 KEEP_POLL_S = 2.0
 # What a running instance depends on. A PUT that changes none of it changes no process.
 SPEC = ("model", "environmentId", "codeConfiguration", "environmentVariables", "instanceType", "requestSettings", "modelMountPath")
-
-
-class Instance(msgspec.Struct):
-    """One model server of a generation: `launch` is its name with the executor, `restarts` makes a new one each time."""
-
-    index: int
-    service: Service
-    restarts: int = 0
 
 
 def digest_of(row: Row) -> str:
@@ -126,7 +119,7 @@ async def keep_deployment(work: Work) -> Outcome:
         if row is None or not facts.get("instances") or row.properties.get("provisioningState") == "Deleting":
             return Outcome()
         generation = facts["generation"]
-        for instance in [msgspec.convert(i, Instance) for i in facts["instances"]]:
+        for instance in instances_of(facts):
             status = await runtime.executor.poll(_launch(row.key, generation, instance))
             if status.state == "running":
                 continue
@@ -141,7 +134,7 @@ async def keep_deployment(work: Work) -> Outcome:
 
 async def stop_deployment(runtime: Runtime, row: Row, facts: dict[str, Any]) -> None:
     if facts.get("generation"):
-        for instance in [msgspec.convert(i, Instance) for i in facts.get("instances") or []]:
+        for instance in instances_of(facts):
             await _stop_launch(runtime, _launch(row.key, facts["generation"], instance))
         await asyncio.to_thread(remove_tree, _folder(runtime, row.key, facts["generation"]).parent)
 
@@ -266,7 +259,7 @@ async def _until_ready(runtime: Runtime, key: str, generation: int, instance: In
 
 async def _alive(runtime: Runtime, row: Row) -> bool:
     facts = row.doc.get("lazward") or {}
-    for instance in [msgspec.convert(i, Instance) for i in facts.get("instances") or []]:
+    for instance in instances_of(facts):
         if (await runtime.executor.poll(_launch(row.key, facts["generation"], instance))).state != "running":
             return False
     return bool(facts.get("instances"))
@@ -275,7 +268,7 @@ async def _alive(runtime: Runtime, row: Row) -> bool:
 async def _stop(runtime: Runtime, key: str, generation: int, capacity: int) -> None:
     """Ends a generation's launches; TERM lets the model servers finish what they are at."""
     row = await runtime.db.read(resources.get, key)
-    known = [msgspec.convert(i, Instance) for i in ((row.doc.get("lazward") or {}).get("instances") or [])] if row and (row.doc.get("lazward") or {}).get("generation") == generation else []
+    known = instances_of(row.doc.get("lazward") or {}) if row and (row.doc.get("lazward") or {}).get("generation") == generation else []
     names = [_launch(key, generation, i) for i in known] or [launch_name(f"{key}#{generation}.{index}", 0) for index in range(capacity)]
     await asyncio.gather(*(_stop_launch(runtime, name) for name in names))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +11,8 @@ from lazward.contract.ids import ML, parse
 from lazward.domain.durations import parse_duration
 from lazward.domain.resources.endpoints import route_pieces
 from lazward.domain.serving import DeploymentState, EndpointState, GatewayState, TokenTrust, parallel_limit
-from lazward.execution.serving import Service, probe_socket, worker_sockets
+from lazward.execution.serving import probe_socket, worker_sockets
+from lazward.orchestration.instances import instances_of
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
 from lazward.storage.db import Tx
@@ -58,7 +58,7 @@ def compose(tx: Tx, runtime: Runtime) -> GatewayState:
 def _deployment(row: resources.Row) -> DeploymentState:
     facts = row.doc.get("lazward") or {}
     settings = row.properties["requestSettings"]
-    services = [msgspec.convert(i["service"], Service, dec_hook=lambda kind, value: Path(value) if kind is Path else value) for i in facts.get("instances") or []]
+    services = [instance.service for instance in instances_of(facts)]
     sockets = tuple(s for service in services for s in worker_sockets(service))
     return DeploymentState(
         sockets=sockets, probe=probe_socket(services[0]) if services else None, timeout_s=parse_duration(settings["requestTimeout"], "requestTimeout"),

@@ -13,6 +13,7 @@ from lazward.orchestration.data import ARTIFACTS, account_of
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.jobs import request_cancel
 from lazward.storage import resources
+from lazward.storage.blobs import containers
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -38,6 +39,7 @@ def seed_workspace(tx: Tx, workspace: Row, caller: Caller, now: float, base_url:
             "credentials": {"credentialsType": "AccountKey"}, "serviceDataAccessAuthIdentity": "None", "provisioningState": "Succeeded", **facts,
         }, "systemData": system_data(caller, now, None)}
         resources.insert(tx, parse(f"{workspace.id}/datastores/{name}"), doc, now)
+        containers.ensure(tx, account, facts.get("containerName") or facts["fileShareName"], now)
     for known in all_curated():
         name = known.name if known.name.lower().startswith("azureml-") else f"AzureML-{known.name}"
         add_curated(tx, workspace, name, known, caller, now)

@@ -221,9 +221,8 @@ def store(
     doc["properties"].pop("provisioningState", None)
     if old is not None and PRIVATE in old.doc:
         doc[PRIVATE] = old.doc[PRIVATE]
-    if old is not None:
-        if declared.provision and old.properties.get("provisioningState", "Succeeded") not in TERMINAL:
-            raise conflict(f"{declared.path} '{rid.name}' is {old.properties['provisioningState'].lower()}; wait for that operation to end.")
+    if old is not None and declared.provision and old.properties.get("provisioningState", "Succeeded") not in TERMINAL:
+        raise conflict(f"{declared.path} '{rid.name}' is {old.properties['provisioningState'].lower()}; wait for that operation to end.")
     scope = rid.workspace.key
     workspace = above if above is not None and above.key == scope else resources.get(tx, scope)
     context = WriteContext(
