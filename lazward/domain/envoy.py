@@ -239,7 +239,8 @@ def _forward(endpoint: EndpointState, shares: dict[str, int], name_of: Any) -> d
                     },
                 }
             ],
-            "host_selection_retry_max_attempts": 3,
+            # A dead worker has the fewest requests, so it is picked first; picking again costs nothing.
+            "host_selection_retry_max_attempts": 50,
         },
     }
 

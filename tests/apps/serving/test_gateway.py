@@ -404,7 +404,7 @@ async def test_a_killed_worker_costs_only_what_it_was_scoring(gateway, client, s
     await load.stop()
     # What was with the worker is only sent again when it may be: it may have had effects.
     assert all("ModelProcessEnded" in text for _, text in load.failures), load.failures
-    assert len(load.failures) <= (0 if resend else 2 * 4)
+    assert len(load.failures) <= (0 if resend else 2 * 2 * 4)  # a dying worker may take a connection more
     assert [worker.restarts for worker in server.status.workers] == [1, 1]
 
 
