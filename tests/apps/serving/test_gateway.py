@@ -12,7 +12,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from lazward.apps.serving.gateway import Gateway, GatewayError
+from lazward.apps.serving.gateway import Gateway, GatewayError, parse_statistics
 from lazward.domain.serving import (
     DeploymentState,
     EndpointState,
@@ -444,5 +444,29 @@ async def test_statistics_count_by_deployment(gateway, client, blue):
     assert before is None or before.requests == 0
     for query in ("", "", "?status=404"):
         await client.post(f"/ws/ep/score{query}", headers=BEARER)
-    counts = (await gateway.statistics())["ws/ep/counted"]
+    statistics = await gateway.statistics()
+    assert not [name for name in statistics if name.startswith("ws/ep/counted") and name != "ws/ep/counted"]
+    counts = statistics["ws/ep/counted"]
     assert (counts.requests, counts.succeeded, counts.client_errors) == (3, 2, 1)
+
+
+def test_latencies_are_read_from_histograms():
+    answer = {
+        "stats": [
+            {"name": "cluster.w/e/d.upstream_rq_total", "value": 7},
+            {"name": "cluster.w/e/d.external.upstream_rq_2xx", "value": 7},
+            {
+                "histograms": {
+                    "supported_quantiles": [0, 50, 95, 99, 99.5],
+                    "computed_quantiles": [
+                        {
+                            "name": "cluster.w/e/d.upstream_rq_time",
+                            "values": [{"interval": None, "cumulative": value} for value in (0, 1.5, 9, 20, 30)],
+                        }
+                    ],
+                }
+            },
+        ]
+    }
+    (counts,) = parse_statistics(answer).values()
+    assert (counts.requests, counts.succeeded, counts.p50_ms, counts.p95_ms, counts.p99_ms) == (7, 0, 1.5, 9, 20)
