@@ -51,11 +51,11 @@ class Database:
     """url: "sqlite:////path/file.db" or "postgresql+psycopg://...". on_tasks is called (on a database thread) after each
     commit that made a task due, in order to wake the worker."""
 
-    def __init__(self, url: str, on_tasks: Callable[[], None] | None = None):
+    def __init__(self, url: str, on_tasks: Callable[[], None] | None = None, *, synchronous: str = "normal"):
         self.url = url
         self.on_tasks = on_tasks
         self.is_sqlite = url.startswith("sqlite")
-        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgres_engine(url)
+        self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
         self._writer = ThreadPoolExecutor(1 if self.is_sqlite else _PG_POOL, "db-write")
         self._readers = ThreadPoolExecutor(4, "db-read")
 
@@ -102,7 +102,7 @@ def dumps(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _sqlite_engine(url: str) -> sa.Engine:
+def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
     # sqlite3's own transaction handling is switched off (isolation_level None): write_now says BEGIN IMMEDIATE itself.
     engine = sa.create_engine(
         url, connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 30, "cached_statements": 512},
@@ -112,7 +112,7 @@ def _sqlite_engine(url: str) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
         path = sa.make_url(url).database
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "cache_size=-32000", "temp_store=MEMORY"):
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "busy_timeout=30000", "cache_size=-32000", "temp_store=MEMORY"):
             dbapi.execute(f"PRAGMA {pragma}")
         if path and path != ":memory:":
             for suffix in ("", "-wal", "-shm"):

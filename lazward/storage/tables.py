@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -11,12 +13,13 @@ Json = sa.JSON().with_variant(JSONB(), "postgresql")
 Seq = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
-def _table(name: str, *items: sa.schema.SchemaItem) -> sa.Table:
-    return sa.Table(name, metadata, *items)
+def _table(name: str, *items: sa.schema.SchemaItem, **options: Any) -> sa.Table:
+    return sa.Table(name, metadata, *items, **options)
 
 
 C = sa.Column
 S, F, B, I = sa.Text, sa.Double, sa.Boolean, sa.BigInteger  # noqa: E741
+N = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # names listed in the order of their bytes, on both databases
 
 # ---- ARM: one row per resource of whatever type ------------------------------------------------------------------------
 resource = _table(
@@ -121,20 +124,24 @@ container = _table(
     C("name", S, primary_key=True),
     C("etag", S, nullable=False),
     C("meta", Json, nullable=False),
+    C("lease", Json),  # domain/blobs/leases.py
     C("modified", F, nullable=False),
 )
 blob = _table(
     "blob",
     C("account", S, primary_key=True),
     C("container", S, primary_key=True),
-    C("name", S, primary_key=True),
+    C("name", N, primary_key=True),
     C("kind", S, nullable=False),  # BlockBlob | AppendBlob | Directory
     C("size", I, nullable=False),
     C("etag", S, nullable=False),
     C("extents", Json, nullable=False),  # [[extent id, bytes], ...] in order
-    C("blocks", Json),  # committed block ids, in order, when it was written by blocks
+    C("blocks", Json),  # of a block blob written by blocks: their ids, one for each extent; of an append blob: count of appends
     C("headers", Json, nullable=False),  # contentType, contentEncoding, contentMD5, cacheControl, ...
     C("meta", Json, nullable=False),
+    C("tags", Json),
+    C("access", Json),  # owner, group, permissions, acl, as set through the Data Lake endpoint
+    C("lease", Json),
     C("created", F, nullable=False),
     C("modified", F, nullable=False),
 )
@@ -142,24 +149,35 @@ block = _table(  # staged, not yet committed
     "block",
     C("account", S, primary_key=True),
     C("container", S, primary_key=True),
-    C("blob", S, primary_key=True),
-    C("block_id", S, primary_key=True),
+    C("blob", N, primary_key=True),
+    C("block_id", N, primary_key=True),
     C("extent", S, nullable=False),
     C("size", I, nullable=False),
     C("created", F, nullable=False),
+    sa.Index("block_created", "created"),
+)
+extent = _table(  # only what is out of the ordinary: extents that several blobs share, and those that nothing needs any more
+    "extent",
+    C("id", S, primary_key=True),
+    C("extra", I, nullable=False),  # references beyond the first
+    C("dropped", F),  # since when nothing refers to it: gc deletes it a while later, for readers may be at it
+    sa.Index("extent_dropped", "dropped"),
 )
 
-# ---- tracking ------------------------------------------------------------------------------------------------------------
+# ---- tracking (ADR-0017) -------------------------------------------------------------------------------------------------
+# What is written most (metrics, params) is its own primary key and has no rowid: one tree to write, read in MLflow's order.
 experiment = _table(
     "experiment",
     C("seq", Seq, primary_key=True, autoincrement=True),
-    C("id", S, nullable=False, unique=True),
     C("workspace", S, nullable=False),  # key of the workspace
+    C("id", S, nullable=False),  # guid; "0" is the default experiment of its workspace
     C("name", S, nullable=False),
     C("stage", S, nullable=False, default="active"),  # active | deleted
+    C("location", S),  # artifacts kept outside, at a URI the client gave; null = in the workspace's store
     C("tags", Json, nullable=False),
     C("created", F, nullable=False),
     C("updated", F, nullable=False),
+    sa.Index("experiment_id", "workspace", "id", unique=True),
     sa.Index("experiment_name", "workspace", "name", unique=True),
 )
 run = _table(
@@ -167,36 +185,101 @@ run = _table(
     C("seq", Seq, primary_key=True, autoincrement=True),
     C("workspace", S, nullable=False),
     C("id", S, nullable=False),  # equals the job's name when a job made it
-    C("experiment", S, nullable=False),
+    C("experiment", Seq, nullable=False),  # experiment.seq
     C("name", S, nullable=False),
     C("status", S, nullable=False),  # MLflow's: RUNNING | SCHEDULED | FINISHED | FAILED | KILLED
     C("stage", S, nullable=False, default="active"),
     C("is_job", B, nullable=False, default=False),
     C("user", S, nullable=False),
-    C("parent", S),
-    C("started", F),
+    C("parent", S),  # id of the run it is nested in (tag mlflow.parentRunId)
+    C("started", F, nullable=False),
     C("ended", F),
-    C("inputs", Json),  # datasets and models logged as inputs / outputs
+    C("deleted", F),
     sa.Index("run_id", "workspace", "id", unique=True),
-    sa.Index("run_experiment", "experiment", "stage", "seq"),
+    sa.Index("run_listed", "experiment", "stage", sa.text("started DESC"), "id"),
+    sa.Index("run_parent", "workspace", "parent"),
 )
 metric = _table(
     "metric",
-    C("seq", Seq, primary_key=True, autoincrement=True),
-    C("run", Seq, nullable=False),  # run.seq
-    C("key", S, nullable=False),
-    C("step", I, nullable=False),
-    C("at", I, nullable=False),  # milliseconds, as MLflow
-    C("value", F),  # null when NaN; infinities are kept
-    sa.Index("metric_run", "run", "key", "seq"),
+    C("run", Seq, primary_key=True, autoincrement=False),  # run.seq
+    C("key", S, primary_key=True),
+    C("at", I, primary_key=True),  # milliseconds, as MLflow
+    C("step", I, primary_key=True),
+    C("value", F, primary_key=True),  # 0 when nan; infinities are kept
+    C("nan", B, primary_key=True),
+    sqlite_with_rowid=False,
 )
-latest_metric = _table(
+latest_metric = _table(  # newest by (step, at, value), so that lists never read histories; low and high leave nan out
     "latest_metric",
     C("run", Seq, primary_key=True, autoincrement=False),
     C("key", S, primary_key=True),
     C("step", I, nullable=False),
     C("at", I, nullable=False),
-    C("value", F),
+    C("value", F, nullable=False),
+    C("nan", B, nullable=False),
+    C("low", F),
+    C("high", F),
+    sqlite_with_rowid=False,
 )
-param = _table("param", C("run", Seq, primary_key=True, autoincrement=False), C("key", S, primary_key=True), C("value", S, nullable=False))
+param = _table(
+    "param",
+    C("run", Seq, primary_key=True, autoincrement=False),
+    C("key", S, primary_key=True),
+    C("value", S, nullable=False),
+    sqlite_with_rowid=False,
+)
 run_tag = _table("run_tag", C("run", Seq, primary_key=True, autoincrement=False), C("key", S, primary_key=True), C("value", S, nullable=False))
+dataset = _table(  # once per experiment, however many runs use it
+    "dataset",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("experiment", Seq, nullable=False),
+    C("name", S, nullable=False),
+    C("digest", S, nullable=False),
+    C("source_type", S, nullable=False),
+    C("source", S, nullable=False),
+    C("schema", S),
+    C("profile", S),
+    sa.Index("dataset_once", "experiment", "name", "digest", unique=True),
+)
+run_link = _table(  # what a run read and made
+    "run_link",
+    C("run", Seq, primary_key=True, autoincrement=False),
+    C("kind", S, primary_key=True),  # dataset | model_in | model_out
+    C("ref", S, primary_key=True),  # dataset.seq as text, or logged_model.id
+    C("step", I, nullable=False, default=0),
+    C("name", S),  # of a dataset; searched, as digest and context are
+    C("digest", S),
+    C("context", S),  # tag mlflow.data.context
+    C("tags", Json, nullable=False),
+)
+logged_model = _table(
+    "logged_model",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("workspace", S, nullable=False),
+    C("id", S, nullable=False),  # m-...
+    C("experiment", Seq, nullable=False),
+    C("name", S, nullable=False),
+    C("type", S, nullable=False),
+    C("status", S, nullable=False),  # PENDING | READY | FAILED
+    C("stage", S, nullable=False, default="active"),
+    C("run", S, nullable=False),  # id of the run it came from, or ""
+    C("tags", Json, nullable=False),
+    C("params", Json, nullable=False),
+    C("created", F, nullable=False),
+    C("updated", F, nullable=False),
+    sa.Index("logged_model_id", "workspace", "id", unique=True),
+    sa.Index("logged_model_listed", "experiment", "stage", sa.text("created DESC"), "id"),
+)
+logged_model_metric = _table(
+    "logged_model_metric",
+    C("model", Seq, primary_key=True, autoincrement=False),  # logged_model.seq
+    C("key", S, primary_key=True),
+    C("at", I, primary_key=True),
+    C("step", I, primary_key=True),
+    C("value", F, primary_key=True),
+    C("nan", B, primary_key=True),
+    C("run", S, primary_key=True),  # id of the run that logged it
+    C("dataset", S, primary_key=True),  # name, or ""
+    C("digest", S, primary_key=True),
+    sqlite_with_rowid=False,
+)

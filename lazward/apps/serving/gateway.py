@@ -98,7 +98,7 @@ class Gateway:
         """Returns when Envoy takes requests with the configuration in the files. Raises GatewayError after timeout_s."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not await self.running():  # noqa: ASYNC110 - another process
+                while not await self.running():
                     await asyncio.sleep(0.05)
                 await self._wait_versions({name: self._read(name) for name in VERSIONS}, timeout_s)
         except TimeoutError:

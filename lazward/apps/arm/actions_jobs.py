@@ -1,0 +1,29 @@
+"""Actions and effects of jobs."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from lazward.apps.arm.engine import Call, action, written
+from lazward.apps.arm.operations import operation_headers
+from lazward.domain.resource import Doc, WriteContext
+from lazward.orchestration.jobs import request_cancel, submit
+from lazward.storage import runs
+from lazward.storage.db import Tx
+from lazward.storage.resources import Row
+
+
+@written("workspaces/jobs")
+def job_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
+    if before is None:
+        submit(tx, row, ctx.now, ctx.caller)
+    else:
+        runs.set_tags(tx, row.parent, row.name, {k: str(v) for k, v in (row.properties.get("tags") or {}).items()}, ctx.now)
+
+
+@action("workspaces/jobs", "cancel")
+async def cancel_job(call: Call) -> Response:
+    task_id = await call.ctx.db.write(request_cancel, call.key, call.ctx.now)
+    if task_id is None:
+        return Response(status_code=200)
+    return Response(status_code=202, headers=operation_headers(call.ctx, task_id, call.row.id))

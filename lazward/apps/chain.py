@@ -1,0 +1,329 @@
+"""The one list every request passes: host check, origin check, routing, limits, authentication, access, errors, metrics.
+
+A surface declares its routes with an Access; a route without one cannot be built, and a request that no access check has let
+through gets no answer but 403, whatever the handler returned. The order of the steps is the code of `Chain.handle`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from prometheus_client import Counter, Histogram
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from lazward.apps.services import Services
+from lazward.contract.caller import Caller
+from lazward.contract.errors import ArmError, bad_request, forbidden
+from lazward.domain.audiences import takes
+
+log = logging.getLogger("lazward.http")
+
+REQUESTS = Counter("lazward_http_requests_total", "Requests by surface, method and status", ["surface", "method", "status"])
+SECONDS = Histogram("lazward_http_request_seconds", "Time to answer by surface", ["surface"])
+
+DEFAULT_MAX_BODY = 8 * 1024 * 1024
+
+
+class Context:
+    """One request on its way through the chain. `params` are the pattern's values; `caller` is set once authenticated."""
+
+    __slots__ = ("_allowed", "_body", "_caller", "correlation", "params", "request", "request_id", "route", "services")
+
+    def __init__(self, request: Request, services: Services, route: Route, params: dict[str, str]):
+        self.request = request
+        self.services = services
+        self.route = route
+        self.params = params
+        self.request_id = str(uuid.uuid4())
+        self.correlation = request.headers.get("x-ms-correlation-request-id") or self.request_id
+        self._allowed = False
+        self._caller: Caller | None = None
+        self._body: bytes | None = None
+
+    @property
+    def db(self):
+        return self.services.db
+
+    @property
+    def query(self):
+        return self.request.query_params
+
+    @property
+    def now(self) -> float:
+        return self.services.now()
+
+    async def authenticate(self) -> Caller:
+        """The caller of a bearer token; ArmError 401 without one."""
+        if self._caller is None:
+            caller = await self.services.authority.authenticate(self.request.headers.get("authorization"))
+            if not takes(self.route.surface.name, caller.audience):
+                raise ArmError(401, "InvalidAuthenticationTokenAudience", "The access token was made for another service of this server.", "Authorization")
+            self._caller = caller
+        return self._caller
+
+    @property
+    def caller(self) -> Caller:
+        if self._caller is None:
+            raise RuntimeError("authenticate() or require() comes before caller")
+        return self._caller
+
+    async def may(self, action: str, scope: str, *, data: bool = False) -> bool:
+        """Whether the caller has action at scope; decides nothing about this request (for filtering lists)."""
+        return await self.services.authority.allowed(await self.authenticate(), action, scope, data=data)
+
+    async def require(self, action: str, scope: str, *, data: bool = False) -> Caller:
+        """The access check. 401 without a valid token, 403 without the permission."""
+        caller = await self.authenticate()
+        if not await self.services.authority.allowed(caller, action, scope, data=data):
+            raise forbidden(caller.name or caller.id, action, scope)
+        self._allowed = True
+        return caller
+
+    def allow(self, why: str, caller: Caller | None = None) -> None:
+        """For surfaces with their own proof (a signature on a blob URL, a device code): says what let the request through."""
+        if not why:
+            raise ValueError("say why")
+        self._allowed = True
+        if caller is not None:
+            self._caller = caller
+
+    @property
+    def allowed(self) -> bool:
+        return self._allowed
+
+    async def body(self) -> bytes:
+        """The whole body, within the route's limit (413 beyond it)."""
+        if self._body is None:
+            chunks: list[bytes] = []
+            async for chunk in self.stream():
+                chunks.append(chunk)
+            self._body = b"".join(chunks)
+        return self._body
+
+    async def stream(self):
+        """The body in pieces, within the route's limit."""
+        limit, seen = self.route.max_body, 0
+        declared = self.request.headers.get("content-length")
+        if limit is not None and declared and declared.isdigit() and int(declared) > limit:
+            raise _too_large(limit)
+        async for chunk in self.request.stream():
+            seen += len(chunk)
+            if limit is not None and seen > limit:
+                raise _too_large(limit)
+            if chunk:
+                yield chunk
+
+    async def json(self) -> Any:
+        """The body as JSON; {} when empty. ArmError 400 with the position when malformed or nested too deep."""
+        raw = await self.body()
+        if not raw.strip():
+            return {}
+        try:
+            return msgspec.json.decode(raw)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise bad_request(f"The request content was invalid and could not be deserialized: {error}", "body", "InvalidRequestContent") from None
+
+
+Handler = Callable[[Context], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a route is guarded: exactly one of the four makers below."""
+
+    kind: str
+    detail: str
+    scope: str = ""
+
+
+def public(why: str) -> Access:
+    """Nobody is asked who they are; `why` says what makes that harmless."""
+    return Access("public", why)
+
+
+def signed_in(why: str) -> Access:
+    """Any valid token; the handler shows only what the caller may see."""
+    return Access("signed_in", why)
+
+
+def action(name: str, scope: str) -> Access:
+    """The permission `name` at `scope`, a template over the pattern's parameters: "/subscriptions/{sub}"."""
+    return Access("action", name, scope)
+
+
+def by_handler(how: str) -> Access:
+    """The handler itself calls ctx.require() or ctx.allow(); `how` says what it checks. No check = 403."""
+    return Access("handler", how)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A family of routes that words errors the same way."""
+
+    name: str
+    render_error: Callable[[Context | None, ArmError], Response]
+
+
+@dataclass(frozen=True)
+class Route:
+    """methods: e.g. ("GET", "HEAD"). pattern: "/a/{x}/{rest:path}"; literals match without regard to case; {x:regex} narrows."""
+
+    methods: tuple[str, ...]
+    pattern: str
+    handler: Handler
+    access: Access
+    surface: Surface
+    max_body: int | None = DEFAULT_MAX_BODY
+    regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.access, Access):
+            raise TypeError(f"{self.pattern}: a route must say how it is guarded")
+        object.__setattr__(self, "regex", _compile(self.pattern))
+
+
+class Chain:
+    """The ASGI application."""
+
+    def __init__(self, services: Services, routes: Iterable[Route], *, fallback: Surface):
+        self.services = services
+        self.fallback = fallback
+        self.routes: Sequence[Route] = tuple(routes)
+        self._by_head: dict[str, list[Route]] = {}
+        self._anywhere: list[Route] = []
+        for route in self.routes:
+            head = route.pattern.split("/")[1].lower()
+            (self._anywhere if "{" in head else self._by_head.setdefault(head, [])).append(route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # none is declared, so none is accepted
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive, send)
+        response = await self.handle(request)
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def handle(self, request: Request) -> Response | None:
+        began = time.perf_counter()
+        ctx: Context | None = None
+        surface = self.fallback
+        try:
+            path = self._path(request)
+            self._check_origin(request)
+            route, params = self._route(request.method, path)
+            surface = route.surface
+            ctx = Context(request, self.services, route, params)
+            response = await self._guarded(ctx)
+        except ArmError as error:
+            response = surface.render_error(ctx, error)
+        except ClientDisconnect:
+            return None
+        except Exception:
+            correlation = ctx.correlation if ctx else str(uuid.uuid4())
+            log.exception("unhandled error: %s %s correlation=%s", request.method, request.url.path, correlation)
+            message = f"The server met an unexpected condition. Its log has the details under correlation id {correlation}."
+            response = surface.render_error(ctx, ArmError(500, "InternalServerError", message))
+        if ctx is not None:
+            response.headers["x-ms-request-id"] = ctx.request_id
+            response.headers["x-ms-correlation-request-id"] = ctx.correlation
+            if client_id := request.headers.get("x-ms-client-request-id"):
+                response.headers["x-ms-client-request-id"] = client_id
+        response.headers.setdefault("x-content-type-options", "nosniff")
+        response.headers.setdefault("cache-control", "no-cache")
+        response.headers.setdefault("strict-transport-security", "max-age=31536000; includeSubDomains")
+        REQUESTS.labels(surface.name, request.method, response.status_code).inc()
+        SECONDS.labels(surface.name).observe(time.perf_counter() - began)
+        return response
+
+    async def _guarded(self, ctx: Context) -> Response:
+        access = ctx.route.access
+        if access.kind == "public":
+            ctx.allow(access.detail)
+        elif access.kind == "signed_in":
+            ctx.allow(access.detail, await ctx.authenticate())
+        elif access.kind == "action":
+            await ctx.require(access.detail, access.scope.format(**ctx.params))
+        response = await ctx.route.handler(ctx)
+        if not ctx.allowed:
+            # A handler that forgot its check must not leak what it made. This is a bug of ours, so it is loud in the log.
+            log.error("no access check was made: %s %s", ctx.request.method, ctx.route.pattern)
+            raise ArmError(403, "AuthorizationFailed", "No access check allowed this request.")
+        return response
+
+    def _path(self, request: Request) -> str:
+        """The decoded path. A host such as acct.blob.core.<domain> becomes the first piece, so one set of routes serves both forms."""
+        host = request.headers.get("host", "").lower()
+        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+        path = request.scope["path"]
+        if re.match(r"^[a-z0-9]{3,24}\.(blob|dfs)\.core\.", name):
+            return f"/{name.split('.core.')[0]}.core.windows.net{path}"
+        if self.services.allowed_hosts and name not in self.services.allowed_hosts:
+            raise ArmError(421, "InvalidHostHeader", "This server does not answer under that host name (see the setting public_host).", "Host")
+        if path.startswith("//"):  # some clients join base URLs that end in a slash
+            path = "/" + path.lstrip("/")
+        return path
+
+    def _check_origin(self, request: Request) -> None:
+        """Browsers name the page a request comes from; only our own pages may call (S7). Other clients send no Origin."""
+        origin = request.headers.get("origin")
+        site = request.headers.get("sec-fetch-site")
+        if origin:
+            if origin != "null" and urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower():
+                return
+        elif site in (None, "same-origin", "none"):
+            return
+        elif request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD"):
+            return
+        raise ArmError(403, "CrossOriginRequestBlocked", "Requests from pages of another origin are refused.", "Origin")
+
+    def _route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        head = path.split("/", 2)[1].lower() if "/" in path else ""
+        verbs: set[str] = set()
+        for candidates in (self._by_head.get(head, ()), self._anywhere):
+            for route in candidates:
+                match = route.regex.match(path)
+                if match is None:
+                    continue
+                if method in route.methods:
+                    return route, match.groupdict()
+                verbs.update(route.methods)
+        if verbs:
+            allow = ", ".join(sorted(verbs))
+            raise ArmError(405, "MethodNotAllowed", f"The method {method} is not supported here; {allow} are.", headers={"Allow": allow})
+        raise ArmError(404, "InvalidResourceType", f"No route matches {path[:300]!r}.", "path")
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
+
+
+def render_arm_error(ctx: Context | None, error: ArmError) -> Response:
+    return json_response(error.body(), error.status, {"x-ms-error-code": error.code, **error.headers})
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    out, at = [], 0
+    for match in re.finditer(r"\{(\w+)(?::((?:[^{}]|\{[^{}]*\})+))?\}", pattern):
+        out.append(re.escape(pattern[at : match.start()]))
+        name, kind = match.group(1), match.group(2) or "[^/]+"
+        out.append(f"(?P<{name}>{'.*' if kind == 'path' else kind})")
+        at = match.end()
+    out.append(re.escape(pattern[at:]))
+    return re.compile("".join(out) + r"/?\Z", re.IGNORECASE | re.DOTALL)
+
+
+def _too_large(limit: int) -> ArmError:
+    return ArmError(413, "RequestContentTooLarge", f"The request body is larger than the {limit} bytes accepted here.", "body")

@@ -1,0 +1,80 @@
+"""The control plane's chain: every surface's routes, in the order they are tried, over one set of services."""
+
+from __future__ import annotations
+
+import time
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+import lazward.apps.arm.actions_endpoints
+import lazward.apps.arm.actions_jobs
+import lazward.domain.resources  # noqa: F401 - fills the REGISTRY
+from lazward import __version__
+from lazward.apps.arm import actions_workspaces, engine, operations
+from lazward.apps.arm.authorization import authorization_routes
+from lazward.apps.arm.locations import location_routes
+from lazward.apps.arm.platform import ARM, platform_routes
+from lazward.apps.arm.storage_accounts import storage_routes
+from lazward.apps.blob.routes import blob_routes
+from lazward.apps.chain import Chain, Context, Route, by_handler, json_response, public, signed_in
+from lazward.apps.discovery import discovery_routes
+from lazward.apps.history.routes import history_routes
+from lazward.apps.metadata import metadata_routes
+from lazward.apps.mlflow.routes import mlflow_routes
+from lazward.apps.ports import StoredJobs, StoredModels
+from lazward.apps.services import Services
+from lazward.apps.shared import build_authority, build_blobs, load_master_key
+from lazward.apps.status_page import status_page
+from lazward.apps.token.routes import token_routes
+from lazward.domain.settings import Settings
+from lazward.storage.db import Database
+
+_OPERATIONS = "/subscriptions/{sub}/providers/Microsoft.MachineLearningServices/locations/{location}"
+
+
+def build_chain(settings: Settings, db: Database) -> Chain:
+    master_key = load_master_key(settings)
+    vault, authority = build_authority(settings, db, master_key)
+    actions_workspaces.use_vault(vault)
+    hosts = {"localhost", "127.0.0.1", "[::1]", settings.public_host.lower()}
+    services = Services(db, authority, settings, time.time, frozenset(hosts), {
+        "blobs": build_blobs(settings, db), "master_key": master_key, "vault": vault,
+        "blob_hosts": frozenset(f"{host}:{settings.port}" for host in hosts),
+    })
+    services.extras["jobs"] = StoredJobs(db, settings, master_key)
+    services.extras["models"] = StoredModels(db, settings)
+    return Chain(services, all_routes(services), fallback=ARM)
+
+
+def all_routes(services: Services) -> list[Route]:
+    """Every route there is; the security tests walk this list."""
+    below = by_handler("the action of the type and verb at the resource's id (engine)")
+    verbs = ("GET", "HEAD", "PUT", "PATCH", "POST", "DELETE")
+    return [
+        Route(("GET",), "/healthz", healthz, public("says only that the server is up"), ARM),
+        Route(("GET",), "/", status_page, public("shows the server's name and the way in, no state"), ARM),
+        Route(("GET",), "/metrics", metrics, signed_in("counters of requests, without names"), ARM),
+        *metadata_routes(services),
+        *token_routes(services),
+        *discovery_routes(),
+        *mlflow_routes(services),
+        *history_routes(services),
+        *authorization_routes(services),
+        *platform_routes(),
+        *location_routes(),
+        *storage_routes(),
+        Route(("GET",), _OPERATIONS + "/{kind:(?:mfe|workspace|compute|registry)OperationsStatus}/{operation}", operations.status, by_handler("read of the operation's subject"), ARM),
+        Route(("GET",), _OPERATIONS + "/{kind:(?:mfe|workspace|compute|registry)OperationResults}/{operation}", operations.result, by_handler("read of the operation's subject"), ARM),
+        Route(verbs, "/mferp/managementfrontend{rest:/subscriptions/.*}", engine.handle, below, ARM, services.settings.max_body_bytes),
+        Route(verbs, "/subscriptions/{rest:path}", engine.handle_path, below, ARM, services.settings.max_body_bytes),
+        *blob_routes(services),
+    ]
+
+
+async def healthz(ctx: Context) -> Response:
+    return json_response({"status": "ok", "version": __version__})
+
+
+async def metrics(ctx: Context) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,130 @@
+"""Composition root: builds everything, for the control plane or the worker. Run as `python -m lazward.apps.main control|worker`
+by the supervisor (lazward/cli), with the settings in the file that LAZWARD_RESOLVED_SETTINGS names."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from lazward.domain.settings import Settings, decode
+from lazward.storage import schema
+from lazward.storage.db import Database
+
+log = logging.getLogger("lazward")
+
+
+def main() -> None:
+    part = sys.argv[1] if len(sys.argv) > 1 else ""
+    if part not in ("control", "worker"):
+        sys.exit("usage: python -m lazward.apps.main control|worker (the supervisor runs it; you want `lazward up`)")
+    os.umask(0o077)
+    settings = decode(Path(os.environ["LAZWARD_RESOLVED_SETTINGS"]).read_bytes())
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx2").setLevel("WARNING")
+    if part == "control":
+        control(settings)
+    else:
+        asyncio.run(worker(settings), loop_factory=_loop_factory()) if sys.version_info >= (3, 12) else asyncio.Runner(loop_factory=_loop_factory()).run(worker(settings))
+
+
+def control(settings: Settings) -> None:
+    """The HTTP surfaces, on the socket the supervisor made: requests wait in its queue while this process is replaced."""
+    import uvicorn
+
+    from lazward.apps.control import build_chain
+
+    db = open_database(settings)
+    schema.upgrade(db)
+    app = build_chain(settings, db)
+    layout = settings.layout
+    listener = socket.socket(fileno=int(os.environ["LAZWARD_LISTEN_FD"])) if "LAZWARD_LISTEN_FD" in os.environ else None
+    config = uvicorn.Config(
+        app, host=settings.host, port=settings.port, ssl_certfile=str(layout.server_certificate), ssl_keyfile=str(layout.server_key), http="httptools",
+        loop="uvloop" if _loop_factory() is not None else "asyncio", ws="none", lifespan="off", access_log=False, log_config=None, server_header=False,
+        timeout_keep_alive=75, timeout_graceful_shutdown=max(1, settings.stop_grace - 1), backlog=2048,
+    )
+    uvicorn.Server(config).run(sockets=[listener] if listener else None)
+    db.close()
+
+
+async def worker(settings: Settings) -> None:
+    """Durable tasks and job execution. One at a time per data dir: the lock file proves that a predecessor is dead."""
+    from lazward.apps.worker import build_runtime, standing_work
+    from lazward.orchestration.durable import Worker
+    from lazward.orchestration.jobs import restore_admissions
+
+    lock = (settings.layout.run / "worker.lock").open("w")
+    await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+    db = open_database(settings)
+    while not await asyncio.to_thread(schema.is_current, db):  # the control plane upgrades it
+        await asyncio.sleep(0.02)
+    runtime = await asyncio.to_thread(build_runtime, settings, db)
+    for key, ask in (await db.read(restore_admissions)).items():
+        runtime.admission.hold(key, ask)
+    tasks = Worker(db, runtime, time.time, "worker")
+    loop = asyncio.get_running_loop()
+    db.on_tasks = lambda: loop.call_soon_threadsafe(tasks.wake.set)
+    stop = asyncio.Event()
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sig, stop.set)
+    bell = _listen(settings, tasks)
+    await db.write(standing_work, time.time())
+    await runtime.executor.warm()
+    (settings.layout.run / "worker.ready").write_text(str(os.getpid()))
+    try:
+        await tasks.run(stop)
+    finally:
+        bell.close()
+        await asyncio.to_thread(runtime.executor.close)
+        db.close()
+
+
+def open_database(settings: Settings) -> Database:
+    """A database whose commits ring the worker's bell when they leave tasks."""
+    path = str(settings.layout.run / "worker.bell")
+    ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ringer.setblocking(False)
+
+    def ring() -> None:
+        # Nobody listening, or a full queue: the worker polls and will see the task all the same.
+        with contextlib.suppress(OSError):
+            ringer.sendto(b"t", path)
+
+    return Database(settings.database_url, ring, synchronous=settings.sqlite_synchronous)
+
+
+def _listen(settings: Settings, tasks: object) -> socket.socket:
+    path = settings.layout.run / "worker.bell"
+    path.unlink(missing_ok=True)
+    bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    bell.bind(str(path))
+    bell.setblocking(False)
+
+    def heard() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while bell.recv(64):
+                pass
+        tasks.wake.set()  # type: ignore[attr-defined]
+
+    asyncio.get_running_loop().add_reader(bell.fileno(), heard)
+    return bell
+
+
+def _loop_factory():
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+if __name__ == "__main__":
+    main()

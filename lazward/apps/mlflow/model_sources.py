@@ -1,0 +1,62 @@
+"""From the source a client registers a model from to the URI of ARM's document; what leads out of the workspace is refused (S2)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from lazward.apps.mlflow.call import Call
+from lazward.apps.run_artifacts import Root, RunArtifacts
+from lazward.contract.mlflow import invalid
+from lazward.domain.tracking.paths import CONTAINER, below
+from lazward.domain.uris import parse_uri
+
+_PROXIED = re.compile(r"mlflow-artifacts:/{1,3}(?P<root>[^/?#]+)/artifacts(?:/(?P<path>[^?#]+))?")
+_RUNS = re.compile(r"runs:/+(?P<root>[^/?#]+)(?:/(?P<path>[^?#]+))?")
+_MODEL = re.compile(r"models:/+(?P<root>m-[0-9a-f]{32})(?:/(?P<path>[^?#]+))?")
+_VERSION = re.compile(r"models:/+(?P<name>[^/?#@:]+)/(?P<version>[^/?#]+)")
+_PLUGIN = re.compile(r"azureml://[^/]*(?P<workspace>/subscriptions/.+/workspaces/[^/]+)/experiments/[^/]+/runs/(?P<root>[^/?#]+)/artifacts(?:/(?P<path>[^?#]+))?", re.IGNORECASE)
+_UPLOADED = re.compile(r"azureml://artifacts/(?P<path>LocalUpload/[^/?#]+/[^?#]+)")
+
+
+async def artifact_source(call: Call, source: str) -> tuple[str, str]:
+    """(modelUri, id of the logged model it is or ""). INVALID_PARAMETER_VALUE for what is no place a model can be read from."""
+    if len(source) > 4096 or "\\" in source:
+        raise _refused(source)
+    store = RunArtifacts(call.ctx.services)
+    if match := _PLUGIN.fullmatch(source):
+        if match["workspace"].lower() != call.key:
+            raise invalid(f"Invalid model version source: '{source[:300]}' lies in another workspace.", "source")
+        return await _in_root(call, store, match["root"], match["path"])
+    for form in (_PROXIED, _RUNS, _MODEL):
+        if match := form.fullmatch(source):
+            return await _in_root(call, store, match["root"], match["path"])
+    if match := _VERSION.fullmatch(source):
+        return await _in_root(call, store, f"{match['name']}:{match['version']}", "")
+    if match := _UPLOADED.fullmatch(source):
+        return _readable(call, Root("", CONTAINER, "LocalUpload"), match["path"].removeprefix("LocalUpload/")), ""
+    if urlsplit(source).scheme.lower() in ("", "file", "ftp", "mlflow-artifacts", "models", "dbfs"):
+        raise _refused(source)
+    parse_uri(source, "source", "models")
+    return source, ""
+
+
+async def _in_root(call: Call, store: RunArtifacts, root: str, path: str | None) -> tuple[str, str]:
+    found = await store.root(call.key, root)
+    return _readable(call, found, (path or "").rstrip("/")), root if re.fullmatch(r"m-[0-9a-f]{32}", root) else ""
+
+
+def _readable(call: Call, root: Root, path: str) -> str:
+    """The long form, which the SDK prints and reads."""
+    w = call.workspace
+    if root.container != CONTAINER:
+        raise invalid("The files of that model are not in the workspace's artifact store; register it from where they are.", "source")
+    folder = below(root.prefix, path, "source")
+    return f"azureml://subscriptions/{w.subscription}/resourcegroups/{w.group}/workspaces/{w.name}/datastores/workspaceartifactstore/paths/{folder}"
+
+
+def _refused(source: str) -> Exception:
+    return invalid(
+        f"Invalid model version source: '{source[:300]}'. Models are registered from a run (runs:/ID/path), a logged model (models:/m-...), "
+        "a data uri of the workspace (azureml://...) or object storage, never from files of the server.", "source",
+    )

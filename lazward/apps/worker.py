@@ -1,0 +1,50 @@
+"""The worker's composition: the runtime that durable steps act on."""
+
+from __future__ import annotations
+
+import time
+
+import lazward.domain.resources
+import lazward.orchestration.endpoints
+import lazward.orchestration.jobs
+import lazward.orchestration.workspaces  # noqa: F401 - these register the handlers
+from lazward.apps.serving.gateway import Gateway
+from lazward.apps.shared import build_authority, build_blobs, load_master_key
+from lazward.domain.ports import Capacity
+from lazward.domain.settings import Settings
+from lazward.execution.environments import EnvironmentCache
+from lazward.execution.local import LocalExecutor
+from lazward.orchestration.admission import Admission
+from lazward.orchestration.gateway import DEPLOYMENTS
+from lazward.orchestration.runtime import Runtime
+from lazward.storage import resources, tasks
+from lazward.storage.db import Database, Tx
+
+
+def build_runtime(settings: Settings, db: Database) -> Runtime:
+    layout = settings.layout
+    master_key = load_master_key(settings)
+    vault, authority = build_authority(settings, db, master_key)
+    executor = LocalExecutor(layout.run / "launches")
+    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
+    return Runtime(
+        db=db, blobs=build_blobs(settings, db), executor=executor,
+        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download),
+        admission=Admission(limited(executor.capacity(), settings)), settings=settings, tokens=authority, now=time.time, master_key=master_key,
+        data_dir=layout.root, vault=vault, gateway=gateway,
+    )
+
+
+def limited(capacity: Capacity, settings: Settings) -> Capacity:
+    """What jobs may take together: the machine, or less where the settings say so."""
+    return Capacity(
+        min(capacity.cores, settings.max_job_cores or capacity.cores), min(capacity.memory_bytes, settings.max_job_memory_bytes or capacity.memory_bytes), capacity.gpus
+    )
+
+
+def standing_work(tx: Tx, now: float) -> None:
+    """Work that must always be there: the gateway in step with the database, a keeper for every deployment."""
+    tasks.enqueue(tx, "gateway.sync", "gateway", {}, now)
+    for row in resources.every(tx, DEPLOYMENTS):
+        if (row.doc.get("lazward") or {}).get("instances"):
+            tasks.enqueue(tx, "deployment.keep", row.key, {}, now)

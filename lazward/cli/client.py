@@ -1,0 +1,51 @@
+"""Asks a running server for its health, over TLS with our own CA and nothing else trusted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class NoHealth(Exception):
+    """The server did not answer as a healthy one; the message says what happened."""
+
+
+def health(host: str, port: int, ca: Path, timeout: float) -> dict[str, Any]:
+    """GET /healthz at the address the server listens on; timeout (seconds) holds for each step. Raises NoHealth."""
+    import http.client
+    import socket
+    import ssl
+
+    try:
+        context = ssl.create_default_context(cafile=str(ca))
+    except (OSError, ssl.SSLError) as error:
+        raise NoHealth(f"{ca} cannot be read: {error}") from None
+    connection = http.client.HTTPConnection("localhost", port)
+    try:
+        plain = socket.create_connection((reachable(host), port), timeout)
+        try:
+            # The certificate holds for localhost whatever address the server listens on.
+            connection.sock = context.wrap_socket(plain, server_hostname="localhost")
+        except BaseException:
+            plain.close()
+            raise
+        connection.request("GET", "/healthz", headers={"Accept": "application/json"})
+        answer = connection.getresponse()
+        body = answer.read(64 * 1024)
+    except (OSError, http.client.HTTPException) as error:
+        raise NoHealth(f"no answer at {reachable(host)}:{port}: {error or type(error).__name__}") from None
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise NoHealth(f"/healthz answered {answer.status}: {body[:200].decode('utf-8', 'replace')}")
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise NoHealth(f"/healthz answered no JSON: {body[:200].decode('utf-8', 'replace')}") from None
+    return value if isinstance(value, dict) else {"value": value}
+
+
+def reachable(host: str) -> str:
+    """Where to connect to for a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

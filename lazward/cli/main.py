@@ -1,0 +1,94 @@
+"""The `lazward` command: the table of commands, and how errors become exit codes.
+
+Start-up time counts (`lazward env` stands in people's shell profiles): a command's module is imported when it is called, the parser only when
+there is something to parse. A command is a function whose parameters are its options and whose docstring is its help; it returns the exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from lazward import __version__
+from lazward.cli.output import FAILED, INTERRUPTED, OK, USAGE, CliError, show, show_error
+
+# name: (where it is, what it does)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("lazward.cli.up:up", "Start the server."),
+    "env": ("lazward.cli.env:env", 'Print the variables that point clients here: eval "$(lazward env)".'),
+    "status": ("lazward.cli.status:status", "Show how each part of the server is."),
+    "down": ("lazward.cli.down:down", "Stop the server; running jobs survive."),
+    "demo": ("lazward.cli.demo:demo", "Train, track, register, deploy and score a real model."),
+    "settings": ("lazward.cli.settings:settings", "Show every setting and where its value comes from."),
+    "backup": ("lazward.cli.backup:backup", "Write the whole state to a file."),
+    "restore": ("lazward.cli.restore:restore", "Make a data dir from a backup."),
+    "version": ("lazward.cli.version:version", "Print the version."),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs one command and exits with its code."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:
+    """Runs one command; returns the exit code: 0 done, 1 failed, 2 wrong use or settings, 3 not running, 130 interrupted."""
+    if not argv or argv[0] in ("--help", "-h", "help"):
+        show(overview())
+        return OK
+    if argv[0] == "--version":
+        argv[0] = "version"
+    try:
+        if argv[0] not in COMMANDS:
+            near = get_close_matches(argv[0], COMMANDS, 1)
+            raise CliError(f"There is no command {argv[0]!r}.", f"Did you mean `lazward {near[0]}`?" if near else "See `lazward --help`.", USAGE)
+        return _dispatch(argv)
+    except CliError as error:
+        show_error(error)
+        return error.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as with `lazward status | head -1`
+        return FAILED
+
+
+def _dispatch(argv: list[str]) -> int:
+    name = argv[0]
+    where, what = COMMANDS[name]
+    if len(argv) == 1:
+        module, _, attribute = where.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+        if command.__code__.co_argcount == 0:  # options only, each with a default: nothing to parse, and the parser costs 0.15 s
+            return command()
+    from cyclopts import App, CycloptsError, Parameter
+
+    app = App(
+        name="lazward", version=__version__, help_formatter="plain", help_format="plaintext", result_action="return_value",
+        default_parameter=Parameter(negative=()),
+    )
+    app.command(where, name=name, help=what)
+    try:
+        code = app(argv, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise CliError(" ".join(str(error).split()), f"See `lazward {name} --help`.", USAGE) from None
+    return code if isinstance(code, int) else OK
+
+
+def overview() -> str:
+    width = max(map(len, COMMANDS))
+    return "\n".join([
+        f"Lazward {__version__}: self-hosted Azure Machine Learning.",
+        "",
+        "Usage: lazward COMMAND [OPTIONS]",
+        "",
+        *(f"  {name.ljust(width)}  {what}" for name, (_, what) in COMMANDS.items()),
+        "",
+        "lazward COMMAND --help shows its options. Start with: lazward up",
+    ])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the blob data plane decides: names, conditions, ranges, leases, layouts, error codes. Pure."""

@@ -1,0 +1,161 @@
+"""The declaration of an ARM resource type, and the REGISTRY of all of them.
+
+A type is a ResourceType; the generic engine (apps/arm/engine.py) derives its routes, RBAC actions, paging, etags, system data
+and long-running operations from it. What a type does beyond that is a few plain functions named in its declaration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import yaml
+
+from lazward.contract.caller import Caller
+from lazward.contract.errors import ArmError
+from lazward.contract.ids import ML, ResourceId
+
+Doc = dict[str, Any]
+
+PRIVATE = "lazward"  # member of a document that is ours alone: never taken from a client, never shown
+
+
+@dataclass(frozen=True)
+class WriteContext:
+    """What a pure before_write may know: who, when, which resource, and makers of the random and the secret."""
+
+    rid: ResourceId
+    caller: Caller
+    now: float
+    base_url: str
+    gateway_url: str
+    location: str
+    new_guid: Callable[[], str]
+    parent: Doc | None = None  # document of the resource above
+    workspace: Doc | None = None  # document of the workspace or registry it lies in
+
+
+BeforeWrite = Callable[[Doc, Doc | None, WriteContext], None]
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """path: types below the provider, e.g. "workspaces/jobs".
+
+    properties: struct that `properties` must fit (shape only; unknown members are kept and given back).
+    tracked: location, tags, identity, sku, kind are top-level members.
+    created, updated, deleted: the exact success codes that the clients of this type take (arm-surface.md).
+    archivable: properties.isArchived hides it from lists (listViewType).
+    immutable: members of properties that may not change once written.
+    provision / deprovision: kind of the durable task that PUT / DELETE starts; present = a long-running operation.
+    lookup: value to find it by (resource.lookup).
+    versions_of: for a version type, keeps the container's latestVersion and nextVersion; containers are made on demand.
+    matches: list filters by query parameter: (document row, value) -> keep?
+    """
+
+    path: str
+    properties: type[msgspec.Struct]
+    provider: str = ML
+    tracked: bool = False
+    created: int = 201
+    updated: int = 200
+    deleted: int = 200
+    patchable: bool = False
+    archivable: bool = False
+    versions: bool = False
+    newest_first: bool = False
+    immutable: frozenset[str] = frozenset()
+    before_write: BeforeWrite | None = None
+    present: Callable[[Doc, ResourceId], None] | None = None
+    lookup: Callable[[Doc], str | None] | None = None
+    provision: str = ""
+    deprovision: str = ""
+    actions: frozenset[str] = frozenset()
+    matches: Mapping[str, Callable[[Doc, str], bool]] = field(default_factory=dict)
+    id_of: Callable[[ResourceId], str] | None = None  # how the id is printed when not as ARM id
+    managed: bool = False  # made by other operations only: PUT answers 405
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider}/{self.path}".lower()
+
+    @property
+    def collection(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def container(self) -> str:
+        """Key of the type above."""
+        return f"{self.provider}/{self.path.rsplit('/', 1)[0]}".lower() if "/" in self.path else ""
+
+
+REGISTRY: dict[str, ResourceType] = {}
+
+
+def resource(path: str, properties: type[msgspec.Struct], **facts: Any) -> ResourceType:
+    """Declares a type and adds it to the REGISTRY."""
+    declared = ResourceType(path=path, properties=properties, **facts)
+    if declared.key in REGISTRY:
+        raise ValueError(f"{declared.key} is declared twice")
+    REGISTRY[declared.key] = declared
+    return declared
+
+
+def check_shape(declared: ResourceType, doc: Doc) -> None:
+    """Raises ArmError 400 naming the member when the document does not fit the type."""
+    properties = doc.get("properties")
+    if properties is None:
+        raise ArmError(400, "InvalidRequestContent", "The member 'properties' is required.", "properties")
+    try:
+        msgspec.convert(properties, declared.properties, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        reason, _, at = text.partition(" - at `")
+        target = "properties" + at.rstrip("`").removeprefix("$") if at else "properties"
+        raise ArmError(400, "ValidationError", f"{reason} - at {target}", target) from None
+    for name, kind in (("tags", dict), ("location", str), ("identity", dict), ("sku", dict), ("kind", str)):
+        value = doc.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise ArmError(400, "ValidationError", f"Expected `{'object' if kind is dict else 'string'}` at {name}.", name)
+    tags = doc.get("tags") or properties.get("tags")
+    if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str | int | float | bool | type(None)) for v in tags.values())):
+        raise ArmError(400, "ValidationError", "Tags are an object of strings.", "tags")
+
+
+def check_immutable(declared: ResourceType, new: Doc, old: Doc) -> None:
+    """Raises ArmError 409 when a member that may not change does."""
+    for name in sorted(declared.immutable):
+        before, after = old["properties"].get(name), new["properties"].get(name)
+        if after is not None and before is not None and not _same(before, after):
+            raise ArmError(
+                409, "ImmutablePropertyChanged",
+                f"The member '{name}' of an existing resource cannot be changed; make a new {'version' if declared.versions else 'resource'}.",
+                f"properties.{name}",
+            )
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Equal, or two spellings of one YAML text: clients print a conda file anew when they send it back."""
+    if before == after:
+        return True
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before:
+        try:
+            return yaml.safe_load(before) == yaml.safe_load(after)
+        except yaml.YAMLError:
+            return False
+    return False
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: members of patch replace those of target, null removes."""
+    if not isinstance(patch, dict):
+        return patch
+    out = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            out.pop(name, None)
+        else:
+            out[name] = merge_patch(out.get(name), value)
+    return out

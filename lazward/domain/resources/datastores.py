@@ -1,0 +1,82 @@
+"""Datastores and connections: where data lies, and the secrets to reach it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lazward.contract.errors import bad_request
+from lazward.domain.resource import Doc, WriteContext, resource
+
+DATASTORE_TYPES = ("AzureBlob", "AzureDataLakeGen1", "AzureDataLakeGen2", "AzureFile", "Hdfs", "OneLake")
+
+
+class Datastore(msgspec.Struct, rename="camel"):
+    datastore_type: str
+    account_name: str | None = None
+    container_name: str | None = None
+    filesystem: str | None = None
+    file_share_name: str | None = None
+    endpoint: str | None = None
+    protocol: str | None = None
+    credentials: dict[str, Any] | None = None
+    description: str | None = None
+    is_default: bool | None = None
+
+
+def fill_datastore(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
+    """Checks the type's required members and takes the secrets out of what is given back."""
+    properties = new["properties"]
+    kind = properties["datastoreType"]
+    if kind not in DATASTORE_TYPES:
+        raise bad_request(f"datastoreType is one of {', '.join(DATASTORE_TYPES)}, not '{str(kind)[:40]}'.", "properties.datastoreType")
+    required = {"AzureBlob": ("accountName", "containerName"), "AzureDataLakeGen2": ("accountName", "filesystem"), "AzureFile": ("accountName", "fileShareName")}
+    for name in required.get(kind, ()):
+        if not properties.get(name):
+            raise bad_request(f"The member '{name}' is required for a datastore of type {kind}.", f"properties.{name}")
+    credentials = properties.setdefault("credentials", {"credentialsType": "None"})
+    credentials.setdefault("credentialsType", "None")
+    properties["isDefault"] = bool((old or {}).get("properties", {}).get("isDefault") if old else properties.get("isDefault"))
+    properties.setdefault("serviceDataAccessAuthIdentity", "None")
+    properties.setdefault("protocol", "https")
+    properties.setdefault("endpoint", "core.windows.net")
+    properties.setdefault("tags", {})
+    properties.setdefault("description", None)
+
+
+def is_default(doc: Doc, value: str) -> bool:
+    return value.lower() != "true" or bool(doc["properties"].get("isDefault"))
+
+
+DATASTORES = resource(
+    "workspaces/datastores", Datastore, before_write=fill_datastore, matches={"isDefault": is_default},
+    actions=frozenset({"listSecrets"}),
+)
+
+
+class Connection(msgspec.Struct, rename="camel"):
+    category: str
+    auth_type: str
+    target: str | None = None
+    credentials: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    is_shared_to_all: bool | None = None
+
+
+def fill_connection(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
+    properties = new["properties"]
+    properties.setdefault("isSharedToAll", False)
+    properties.setdefault("metadata", {})
+    properties.setdefault("target", "")
+    properties.setdefault("group", "AzureAI")
+
+
+def of_category(doc: Doc, value: str) -> bool:
+    return str(doc["properties"].get("category", "")).lower() == value.lower()
+
+
+CONNECTIONS = resource(
+    "workspaces/connections", Connection, created=200, updated=200, patchable=True, before_write=fill_connection,
+    matches={"category": of_category}, actions=frozenset({"listsecrets"}),
+)

@@ -1,0 +1,1 @@
+"""What experiment tracking decides: names, limits, states, the search language, where artifacts lie. Pure."""

@@ -1,0 +1,72 @@
+"""What the gateway should do follows from the stored endpoints and deployments: composed anew after every change."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lazward.contract.ids import ML, parse
+from lazward.domain.durations import parse_duration
+from lazward.domain.resources.endpoints import route_pieces
+from lazward.domain.serving import DeploymentState, EndpointState, GatewayState, TokenTrust, parallel_limit
+from lazward.execution.serving import Service, probe_socket, worker_sockets
+from lazward.orchestration.runtime import Runtime
+from lazward.storage import resources
+from lazward.storage.db import Tx
+
+ENDPOINTS, DEPLOYMENTS = f"{ML}/workspaces/onlineEndpoints".lower(), f"{ML}/workspaces/onlineEndpoints/deployments".lower()
+SCORE = f"{ML}/workspaces/onlineEndpoints/score/action"
+_lock = asyncio.Lock()
+
+
+async def sync_gateway(runtime: Runtime) -> None:
+    """Makes the gateway follow the database. One at a time, each with what is true then: the last one wins by being right."""
+    async with _lock:
+        state = await runtime.db.read(compose, runtime)
+        await runtime.gateway.update(state)
+
+
+def compose(tx: Tx, runtime: Runtime) -> GatewayState:
+    workspaces = {row.key: row for row in resources.every(tx, f"{ML}/workspaces")}
+    below: dict[str, list[resources.Row]] = {}
+    for row in resources.every(tx, DEPLOYMENTS):
+        below.setdefault(row.parent, []).append(row)
+    endpoints = []
+    for row in resources.every(tx, ENDPOINTS):
+        workspace = workspaces.get(parse(row.id).workspace.key)
+        if workspace is None or row.properties.get("provisioningState") == "Deleting":
+            continue
+        deployments = {d.name.lower(): _deployment(d) for d in below.get(row.key, ())}
+        keys = runtime.vault.get_json(tx, f"endpoint:{row.key}") or {}
+        place, name = route_pieces(workspace.properties["workspaceId"], row.name)
+        endpoints.append(EndpointState(
+            workspace=place, name=name, auth={"Key": "key", "AMLToken": "token", "AADToken": "aad"}[row.properties["authMode"]],  # type: ignore[arg-type]
+            keys=tuple(k for k in (keys.get("primaryKey"), keys.get("secondaryKey")) if k) if row.properties["authMode"] == "Key" else (),
+            principals=tuple(runtime.tokens.principals_allowed(SCORE, row.key)) if row.properties["authMode"] == "AADToken" else (),
+            traffic=_shares(row.properties.get("traffic"), deployments), mirror=_shares(row.properties.get("mirrorTraffic"), deployments), deployments=deployments,
+        ))
+    tokens: Any = runtime.tokens
+    trust = TokenTrust(
+        jwks=msgspec.json.encode(tokens.signing_keys.jwks()).decode(), endpoint_issuer=tokens.issuer, aad_issuers=tuple(tokens.issuers), aad_audiences=tuple(sorted(tokens.audiences)),
+    )
+    return GatewayState(tuple(endpoints), trust)
+
+
+def _deployment(row: resources.Row) -> DeploymentState:
+    facts = row.doc.get("lazward") or {}
+    settings = row.properties["requestSettings"]
+    services = [msgspec.convert(i["service"], Service, dec_hook=lambda kind, value: Path(value) if kind is Path else value) for i in facts.get("instances") or []]
+    sockets = tuple(s for service in services for s in worker_sockets(service))
+    return DeploymentState(
+        sockets=sockets, probe=probe_socket(services[0]) if services else None, timeout_s=parse_duration(settings["requestTimeout"], "requestTimeout"),
+        max_parallel=parallel_limit(max(int(settings["maxConcurrentRequestsPerInstance"]), services[0].workers if services else 1), len(services) or 1),
+    )
+
+
+def _shares(given: dict[str, int] | None, deployments: dict[str, DeploymentState]) -> dict[str, int]:
+    """Shares of deployments that exist; none at all if that would not add up."""
+    shares = {name.lower(): percent for name, percent in (given or {}).items() if name.lower() in deployments}
+    return shares

@@ -1,0 +1,43 @@
+"""What durable steps may act on; built once in main.py for the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lazward.execution.local import LocalExecutor
+from lazward.orchestration.admission import Admission
+from lazward.storage.db import Database
+
+
+@dataclass
+class Runtime:
+    db: Database
+    blobs: Any  # storage.blobs.store.BlobStore
+    executor: LocalExecutor
+    environments: Any  # execution.environments.EnvironmentCache
+    admission: Admission
+    settings: Any
+    tokens: Any  # orchestration.authority.Authority: makes the tokens that jobs carry
+    now: Callable[[], float]
+    master_key: bytes
+    data_dir: Path
+    vault: Any = None  # storage.secrets: encrypted secrets
+    gateway: Any = None
+    canceled: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    def folder(self, kind: str, key: str) -> Path:
+        """Working folder of a job or deployment: below data_dir, named by a hash so that no name can lead elsewhere."""
+        return self.data_dir / kind / hashlib.sha256(key.encode()).hexdigest()[:24]
+
+    def cancel_event(self, key: str) -> asyncio.Event:
+        return self.canceled.setdefault(key, asyncio.Event())
+
+
+def launch_name(key: str, attempt: int) -> str:
+    """The deterministic name under which the executor knows an attempt."""
+    return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}-{attempt}"

@@ -1,0 +1,124 @@
+"""What the tables say of containers and blobs, as structs; reading them."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from lazward.contract.errors import ArmError
+from lazward.domain.blobs.errors import storage_error
+from lazward.storage.db import Tx
+from lazward.storage.tables import blob as b
+from lazward.storage.tables import container as c
+
+NOT_COMMITTED = ArmError  # raised by a transaction of ours: certainly undone. After other errors the outcome is not known: gc decides
+DIRECTORY = "hdi_isfolder"  # metadata that marks a directory, on both endpoints
+
+
+class BlobKey(NamedTuple):
+    account: str
+    container: str
+    name: str
+
+
+class BlobInfo(msgspec.Struct):
+    """A blob. kind: BlockBlob | AppendBlob | Directory. etag without quotes. extents: [(id, bytes)], empty in listings.
+    headers: contentType, contentEncoding, contentLanguage, contentDisposition, cacheControl, contentMD5 (base64), accessTier.
+    blocks: ids of committed blocks, one for each extent, or the count of appends. created, modified: unix seconds."""
+
+    account: str
+    container: str
+    name: str
+    kind: str
+    size: int
+    etag: str
+    extents: list[tuple[str, int]]
+    headers: dict[str, str]
+    meta: dict[str, str]
+    created: float
+    modified: float
+    tags: dict[str, str] | None = None
+    access: dict[str, str] | None = None
+    lease: dict[str, Any] | None = None
+    blocks: list[str] | int | None = None
+
+    @property
+    def key(self) -> BlobKey:
+        return BlobKey(self.account, self.container, self.name)
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("contentType") or "application/octet-stream"
+
+
+class ContainerInfo(msgspec.Struct):
+    account: str
+    name: str
+    etag: str
+    meta: dict[str, str]
+    lease: dict[str, Any] | None
+    modified: float
+
+
+_FIRST = ("account", "container", "name", "kind", "size", "etag")
+_REST = ("headers", "meta", "created", "modified", "tags", "access", "lease")
+LIGHT = [b.c[name] for name in (*_FIRST, *_REST)]
+WHOLE = [*LIGHT, b.c.extents, b.c.blocks]
+_CONTAINER = [c.c[name] for name in ContainerInfo.__struct_fields__]
+
+
+def blob_from(row: Any) -> BlobInfo:
+    """A row of LIGHT or WHOLE."""
+    light, heavy = row[:13], row[13:]
+    info = BlobInfo(*light[:6], [], *light[6:])
+    if heavy:
+        info.extents = [(id, size) for id, size in heavy[0]]
+        info.blocks = heavy[1]
+    return info
+
+
+def at(key: BlobKey) -> sa.ColumnElement[bool]:
+    return sa.and_(b.c.account == key.account, b.c.container == key.container, b.c.name == key.name)
+
+
+def get(tx: Tx, key: BlobKey, *, whole: bool = False) -> BlobInfo | None:
+    found = tx.execute(sa.select(*(WHOLE if whole else LIGHT)).where(at(key))).first()
+    return blob_from(found) if found else None
+
+
+def need(tx: Tx, key: BlobKey, *, whole: bool = False) -> BlobInfo:
+    """ArmError 404: of the container when that is what is missing."""
+    info = get(tx, key, whole=whole)
+    if info is None:
+        need_container(tx, key.account, key.container)
+        raise storage_error("BlobNotFound", target=key.name[:80])
+    return info
+
+
+def container_at(account: str, name: str) -> sa.ColumnElement[bool]:
+    return sa.and_(c.c.account == account, c.c.name == name)
+
+
+def get_container(tx: Tx, account: str, name: str) -> ContainerInfo | None:
+    found = tx.execute(sa.select(*_CONTAINER).where(container_at(account, name))).first()
+    return ContainerInfo(*found) if found else None
+
+
+def need_container(tx: Tx, account: str, name: str) -> ContainerInfo:
+    found = get_container(tx, account, name)
+    if found is None:
+        raise storage_error("ContainerNotFound", target=name[:80])
+    return found
+
+
+def extents_of(tx: Tx, key: BlobKey) -> list[tuple[str, int]]:
+    found = tx.execute(sa.select(b.c.extents).where(at(key))).scalar_one_or_none()
+    return [(id, size) for id, size in found or []]
+
+
+def new_etag() -> str:
+    """Never given twice, so what is cached under it stays right."""
+    return "0x" + secrets.token_hex(8).upper()

@@ -1,0 +1,216 @@
+"""Queries over runs: their life, their params and tags. A job's run has the job's name as id, and the job decides its status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from lazward.contract.mlflow import MlflowError, invalid, missing
+from lazward.domain.tracking.names import PARENT, RUN_NAME
+from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL, from_job
+from lazward.storage import experiments, tables
+from lazward.storage.db import Tx
+from lazward.storage.experiments import Experiment
+from lazward.storage.tables import run as t
+
+
+class Run(msgspec.Struct):
+    """A run's own facts. Times are unix seconds; experiment is experiment.seq; status is MLflow's."""
+
+    seq: int
+    id: str
+    experiment: int
+    name: str
+    status: str
+    stage: str
+    is_job: bool
+    user: str
+    parent: str | None
+    started: float
+    ended: float | None
+
+
+COLUMNS = [t.c[name] for name in Run.__struct_fields__]
+# A run counts only while its workspace is there, whatever became of its rows.
+_ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
+    tables.resource, tables.resource.c.key == t.c.workspace
+)
+_TAGS = sa.text("INSERT INTO run_tag (run, key, value) VALUES (:run, :key, :value) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value")
+_PARAMS = sa.text("INSERT INTO param (run, key, value) VALUES (:run, :key, :value)")
+_PARAM_VALUES = sa.select(tables.param.c.key, tables.param.c.value).where(
+    tables.param.c.run == sa.bindparam("run"), tables.param.c.key.in_(sa.bindparam("keys", expanding=True))
+)
+
+
+def get(tx: Tx, key: str, id_: str) -> Run:
+    found = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
+    if found is None:
+        experiments.workspace(tx, key)
+        raise missing(f"Run with id={id_[:256]} not found")
+    return Run(*found)
+
+
+def active(tx: Tx, key: str, id_: str) -> Run:
+    """The run to write to; one in the bin is refused."""
+    found = get(tx, key, id_)
+    if found.stage != "active":
+        raise invalid(f"The run {id_} must be in the 'active' state. Current state is {found.stage}.", "run_id")
+    return found
+
+
+def create(
+    tx: Tx, key: str, id_: str, experiment_id: str, name: str, user: str, started: float, tags: Sequence[tuple[str, str]], now: float,
+) -> tuple[Run, Experiment]:
+    """A run of a client's own, RUNNING from the start."""
+    experiment = experiments.active(tx, key, experiment_id, now)
+    return _insert(tx, key, id_, experiment, name, RUNNING, False, user, started, tags), experiment
+
+
+def create_job_run(
+    tx: Tx, workspace: str, run_id: str, experiment_name: str, name: str, user: str, tags: dict[str, str], now: float,
+) -> str:
+    """The run of a job, in the transaction that makes the job; returns the experiment's id, which is made when it is new.
+    MlflowError RESOURCE_ALREADY_EXISTS when the id is a run's already."""
+    experiment = experiments.for_job(tx, workspace, experiment_name, now)
+    _insert(tx, workspace, run_id, experiment, name, SCHEDULED, True, user, now, list(tags.items()))
+    return experiment.id
+
+
+def set_status(tx: Tx, workspace: str, run_id: str, job_status: str, now: float, ended: float | None = None) -> None:
+    """What became of a job, in the job's words ("Queued", "Completed", ...): the one way a job's run changes its status. The first
+    "Running" sets its start, a terminal status its end (`ended`, or now). Nothing happens when somebody has purged the run."""
+    status = from_job(job_status)
+    values: dict[str, Any] = {"status": status, "ended": (ended or now) if status in TERMINAL else None}
+    if status == RUNNING:
+        values["started"] = sa.case((t.c.status == SCHEDULED, now), else_=t.c.started)
+    tx.execute(sa.update(t).where(t.c.workspace == workspace, t.c.id == run_id).values(**values))
+
+
+def update(tx: Tx, key: str, id_: str, status: str | None, ended: float | None, name: str | None) -> tuple[Run, Experiment]:
+    """What a client says of its run. Of a job's run it may change the name only: its status and end are the server's."""
+    run = active(tx, key, id_)
+    if not run.is_job:
+        run.status = status or run.status
+        run.ended = ended if ended is not None else run.ended
+    if name:
+        run.name = name
+        tx.execute(_TAGS, {"run": run.seq, "key": RUN_NAME, "value": name})
+    tx.execute(sa.update(t).where(t.c.seq == run.seq).values(status=run.status, ended=run.ended, name=run.name))
+    return run, experiments.by_seq(tx, {run.experiment})[run.experiment]
+
+
+def delete(tx: Tx, key: str, id_: str, now: float) -> None:
+    """Into the bin."""
+    run = get(tx, key, id_)
+    tx.execute(sa.update(t).where(t.c.seq == run.seq).values(stage="deleted", deleted=now))
+
+
+def restore(tx: Tx, key: str, id_: str) -> None:
+    run = get(tx, key, id_)
+    tx.execute(sa.update(t).where(t.c.seq == run.seq).values(stage="active", deleted=None))
+
+
+def delete_job_run(tx: Tx, workspace: str, run_id: str, now: float) -> None:
+    """Removes the run of a job that is deleted, and all it logged; nothing when there is none. Its artifacts are the blob store's."""
+    _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id))
+
+
+def delete_workspace(tx: Tx, workspace: str) -> None:
+    """Removes all tracking data of a workspace that goes. Artifacts are the blob store's."""
+    e, m, measured = tables.experiment, tables.logged_model, tables.logged_model_metric
+    _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace))
+    tx.execute(sa.delete(measured).where(measured.c.model.in_(sa.select(m.c.seq).where(m.c.workspace == workspace))))
+    tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
+    for table in (m, e):
+        tx.execute(sa.delete(table).where(table.c.workspace == workspace))
+
+
+def _purge(tx: Tx, seqs: sa.Select[Any]) -> None:
+    for table in (tables.metric, tables.latest_metric, tables.param, tables.run_tag, tables.run_link):
+        tx.execute(sa.delete(table).where(table.c.run.in_(seqs)))
+    tx.execute(sa.delete(t).where(t.c.seq.in_(seqs)))
+
+
+def children(tx: Tx, key: str, id_: str) -> list[tuple[Run, Experiment]]:
+    run = get(tx, key, id_)
+    rows = [Run(*row) for row in tx.execute(sa.select(*COLUMNS).where(t.c.workspace == key, t.c.parent == run.id, t.c.stage == "active").order_by(t.c.seq))]
+    known = experiments.by_seq(tx, {r.experiment for r in rows})
+    return [(r, known[r.experiment]) for r in rows]
+
+
+def log_params(tx: Tx, run: Run, params: Sequence[tuple[str, str]]) -> None:
+    """Adds params; one that is there keeps its value, and another value for it is refused."""
+    if not params:
+        return
+    there = {row.key: row.value for row in tx.execute(_PARAM_VALUES, {"run": run.seq, "keys": [k for k, _ in params]})}
+    changed = [{"key": k, "old_value": there[k][:500], "new_value": v[:500]} for k, v in params if there.get(k, v) != v]
+    if len(changed) == 1 and len(params) == 1:
+        raise invalid(
+            f"Changing param values is not allowed. Param with key='{changed[0]['key']}' was already logged with value='{changed[0]['old_value']}' "
+            f"for run ID='{run.id}'. Attempted logging new value '{changed[0]['new_value']}'.", "value",
+        )
+    if changed:
+        raise invalid(f"Changing param values is not allowed. Params were already logged='{changed}' for run ID='{run.id}'.", "params")
+    new = [{"run": run.seq, "key": k, "value": v} for k, v in params if k not in there]
+    if new:
+        tx.execute(_PARAMS, new)
+
+
+def log_param(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
+    log_params(tx, active(tx, key, id_), [(name, value)])
+
+
+def set_tags(tx: Tx, workspace: str, run_id: str, tags: dict[str, str], now: float) -> None:
+    """The tags of a job, told to its run whatever stage that is in; nothing when somebody has purged the run."""
+    found = tx.execute(_ONE, {"workspace": workspace, "id": run_id}).first()
+    if found is not None:
+        write_tags(tx, Run(*found), tags.items())
+
+
+def write_tags(tx: Tx, run: Run, tags: Iterable[tuple[str, str]]) -> None:
+    """Sets tags, the last of equal keys winning. Some of them are facts of the run as well: its name, what it is nested in."""
+    wanted = dict(tags)
+    if wanted.get(RUN_NAME) == "":
+        del wanted[RUN_NAME]  # a run always has a name
+    if not wanted:
+        return
+    tx.execute(_TAGS, [{"run": run.seq, "key": k, "value": v} for k, v in wanted.items()])
+    facts = {column: wanted[tag] for tag, column in ((RUN_NAME, "name"), (PARENT, "parent")) if tag in wanted}
+    if facts:
+        tx.execute(sa.update(t).where(t.c.seq == run.seq).values(**facts))
+
+
+def set_tag(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
+    write_tags(tx, active(tx, key, id_), [(name, value)])
+
+
+def delete_tag(tx: Tx, key: str, id_: str, name: str) -> None:
+    run = active(tx, key, id_)
+    if not tx.execute(sa.delete(tables.run_tag).where(tables.run_tag.c.run == run.seq, tables.run_tag.c.key == name)).rowcount:
+        raise missing(f"No tag with name: {name} in run with id {id_}")
+    if name == PARENT:
+        tx.execute(sa.update(t).where(t.c.seq == run.seq).values(parent=None))
+
+
+def tag(tx: Tx, run: Run, name: str) -> str | None:
+    return tx.execute(sa.select(tables.run_tag.c.value).where(tables.run_tag.c.run == run.seq, tables.run_tag.c.key == name)).scalar()
+
+
+def _insert(
+    tx: Tx, key: str, id_: str, experiment: Experiment, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]],
+) -> Run:
+    wanted = {**dict(tags), RUN_NAME: name}
+    values = {
+        "workspace": key, "id": id_, "experiment": experiment.seq, "name": name, "status": status, "stage": "active", "is_job": is_job, "user": user,
+        "parent": wanted.get(PARENT), "started": started,
+    }
+    insert = (sqlite if tx.sqlite else postgresql).insert(t).values(**values).on_conflict_do_nothing().returning(*COLUMNS)
+    made = tx.execute(insert).first()
+    if made is None:
+        raise MlflowError("RESOURCE_ALREADY_EXISTS", f"A run with id={id_} exists already.", "run_id")
+    tx.execute(_TAGS, [{"run": made.seq, "key": k, "value": v} for k, v in wanted.items()])
+    return Run(*made)

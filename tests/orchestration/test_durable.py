@@ -1,0 +1,136 @@
+import asyncio
+
+import pytest
+
+from lazward.contract.errors import ArmError
+from lazward.orchestration import durable
+from lazward.orchestration.durable import Outcome, Worker
+from lazward.storage import tasks
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers(monkeypatch):
+    monkeypatch.setattr(durable, "HANDLERS", {})
+    monkeypatch.setattr(durable, "ON_FAILURE", {})
+
+
+async def run_until(db, clock, done: asyncio.Event, name="w"):
+    worker = Worker(db, None, clock, name)
+    stop = asyncio.Event()
+    running = asyncio.create_task(worker.run(stop))
+    await asyncio.wait_for(done.wait(), 10)
+    stop.set()
+    await running
+    return worker
+
+
+async def wait_ended(db, task_id):
+    async def poll():
+        while (task := await db.read(tasks.get, task_id)).status == "InProgress":
+            await asyncio.sleep(0.005)
+        return task
+
+    return await asyncio.wait_for(poll(), 10)
+
+
+class TestWorker:
+    async def test_runs_a_task_and_keeps_its_outcome(self, db, clock):
+        done = asyncio.Event()
+
+        async def work(w):
+            done.set()
+            return Outcome(also=lambda tx: tasks.enqueue(tx, "next", w.subject, {}, clock(), due=clock() + 999) and None)
+
+        durable.HANDLERS["k"] = work
+        task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
+        await run_until(db, clock, done)
+        ended = await db.read(tasks.get, task_id)
+        assert ended.status == "Succeeded"
+        assert await db.read(tasks.open_for, "s", "next")
+
+    async def test_a_failure_is_worded_in_task_and_resource(self, db, clock):
+        done = asyncio.Event()
+        seen = []
+
+        async def work(w):
+            raise ArmError(400, "Bad", "no good", "field")
+
+        def worded(tx, task, error, now):
+            seen.append((task.subject, error.code))
+            done.set()
+
+        durable.HANDLERS["k"] = work
+        durable.ON_FAILURE["k"] = worded
+        task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
+        await run_until(db, clock, done)
+        ended = await db.read(tasks.get, task_id)
+        assert (ended.status, ended.error["code"], ended.error["target"]) == ("Failed", "Bad", "field")
+        assert seen == [("s", "Bad")]
+
+    async def test_checkpoints_survive_the_worker(self, db, clock):
+        """A worker dies after a checkpoint; the next one goes on from there."""
+        phases = []
+        first, second = asyncio.Event(), asyncio.Event()
+
+        async def work(w):
+            phases.append(w.state.get("phase", "start"))
+            if len(phases) == 1:
+                await w.checkpoint(phase="middle")
+                first.set()
+                await asyncio.Event().wait()
+            second.set()
+            return Outcome()
+
+        durable.HANDLERS["k"] = work
+        await db.write(tasks.enqueue, "k", "s", {}, clock())
+        await run_until(db, clock, first)
+        clock.forward(1)
+        await run_until(db, clock, second)
+        assert phases == ["start", "middle"]
+
+    async def test_the_loser_of_a_lease_writes_nothing(self, db, clock):
+        taken, done = asyncio.Event(), asyncio.Event()
+        wrote = []
+
+        async def work(w):
+            # Somebody else claims the task while this handler is at it.
+            clock.forward(durable.LEASE_S + 1)
+            await db.write(tasks.claim, "thief", 1, clock(), 3600)
+            taken.set()
+            try:
+                await w.checkpoint(lambda tx: wrote.append(1), phase="x")
+            finally:
+                done.set()
+            return Outcome()
+
+        durable.HANDLERS["k"] = work
+        task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
+        await run_until(db, clock, done)
+        assert wrote == []
+        assert (await db.read(tasks.get, task_id)).state == {}
+
+    async def test_work_that_waits_is_put_back_for_its_time(self, db, clock):
+        runs, done = [], asyncio.Event()
+
+        async def work(w):
+            runs.append(clock())
+            if len(runs) == 1:
+                done.set()
+                return Outcome("InProgress", delay=60)
+            return Outcome()
+
+        durable.HANDLERS["k"] = work
+        task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
+        await run_until(db, clock, done)
+        assert (await db.read(tasks.get, task_id)).due == clock() + 60
+        assert len(runs) == 1
+
+    async def test_a_kind_without_handler_fails_with_a_reason(self, db, clock):
+        task_id = await db.write(tasks.enqueue, "unknown", "s", {}, clock())
+        worker = Worker(db, None, clock, "w")
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        ended = await wait_ended(db, task_id)
+        stop.set()
+        await running
+        assert ended.error["code"] == "NotImplemented"

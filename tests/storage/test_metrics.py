@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lazward.contract.mlflow import MlflowError
+from lazward.domain.tracking.names import Metric
+from lazward.storage import metrics, run_search, tables
+from tests.storage.tracking_data import KEY, OTHER, make_run, make_workspaces, value
+
+INF = math.inf
+
+
+@pytest.fixture(autouse=True)
+def one_run(db):
+    make_workspaces(db)
+    make_run(db, "r1")
+
+
+def latest(db, id_="r1"):
+    return {key: (step, at, math.nan if nan else number) for key, number, nan, at, step in db.read_now(run_search.one, KEY, id_).metrics}
+
+
+def history(db, key="m", limit=None, token=None):
+    points, token = db.read_now(metrics.history, KEY, "r1", key, limit, token)
+    return [(p.at, p.step, p.value, p.nan) for p in points], token
+
+
+def extremes(tx, key):
+    """Of the newest run."""
+    t = tables.latest_metric.c
+    return tuple(tx.execute(sa.select(t.low, t.high).where(t.key == key).order_by(t.run.desc())).first())
+
+
+points = st.builds(
+    lambda key, number, step, at: value(key, number, step, at), st.sampled_from("mn"),
+    st.one_of(st.sampled_from([INF, -INF, math.nan, 0.0, 1.0]), st.floats(allow_nan=False, allow_infinity=False)), st.integers(-3, 3), st.integers(0, 3),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(points, min_size=1, max_size=6), max_size=4))
+def test_latest_low_high_and_history_are_what_a_list_would_say(db, batches):
+    run = f"x{abs(hash(repr(batches)))}"
+    try:
+        make_run(db, run)
+    except MlflowError:
+        return
+    everything: list[Metric] = []
+    for batch in batches:
+        db.write_now(metrics.log_batch, KEY, run, batch, (), ())
+        everything += batch
+    for key in {m.key for m in everything}:
+        mine = [m for m in everything if m.key == key]
+        best = mine[0]
+        for m in mine[1:]:
+            best = m if m.rank > best.rank else best
+        found = {row[0]: row for row in db.read_now(run_search.one, KEY, run).metrics}[key]
+        assert (found[4], found[3], found[1]) == (best.step, best.at, best.value)
+        numbers = [m.value for m in mine if not m.nan]
+        assert db.read_now(extremes, key) == ((min(numbers), max(numbers)) if numbers else (None, None))
+        stored, _ = db.read_now(metrics.history, KEY, run, key, None, None)
+        assert [(p.at, p.step, p.value, p.nan) for p in stored] == sorted({(m.at, m.step, m.value, m.nan) for m in mine})
+
+
+def test_out_of_order_values_do_not_become_the_latest(db):
+    for m in (value("m", 1.0, step=5, at=10), value("m", 9.0, step=4, at=99), value("m", 2.0, step=5, at=10), value("m", 0.5, step=5, at=9)):
+        db.write_now(metrics.log, KEY, "r1", [m])
+    assert latest(db) == {"m": (5, 10, 2.0)}
+
+
+def test_infinities_are_kept_and_nan_is_nan(db):
+    db.write_now(metrics.log, KEY, "r1", [value("i", INF), value("j", -INF), value("n", math.nan), value("n", 3.0, step=-1)])
+    found = latest(db)
+    assert found["i"][2] == INF
+    assert found["j"][2] == -INF
+    assert math.isnan(found["n"][2])
+
+
+def test_a_batch_of_a_thousand_and_its_pages(db):
+    batch = [value("m", float(i), step=i, at=i // 10) for i in range(1000)]
+    db.write_now(metrics.log_batch, KEY, "r1", batch, (), ())
+    db.write_now(metrics.log_batch, KEY, "r1", batch, (), ())  # sent once more: kept once
+    everything, token = history(db)
+    assert len(everything) == 1000
+    assert token is None
+    seen, token = [], None
+    while True:
+        page, token = history(db, limit=300, token=token)
+        seen += page
+        if token is None:
+            break
+    assert seen == everything
+
+
+def test_pages_go_on_through_infinities_and_nan(db):
+    batch = [value("m", v, step=0, at=1) for v in (INF, -INF, math.nan, 0.0, 1.5)]
+    db.write_now(metrics.log_batch, KEY, "r1", batch, (), ())
+    seen, token = [], None
+    for _ in range(10):
+        page, token = history(db, limit=1, token=token)
+        seen += page
+        if token is None:
+            break
+    assert seen == history(db)[0]
+    assert len(seen) == 5
+
+
+def test_bulk_reads_go_by_run(db):
+    make_run(db, "a1")
+    for run in ("r1", "a1"):
+        db.write_now(metrics.log, KEY, run, [value("m", float(i), step=i, at=i) for i in range(5)])
+    assert [(p.run, p.step) for p in db.read_now(metrics.history_bulk, KEY, ["r1", "a1"], "m", 7)] == [("a1", i) for i in range(5)] + [("r1", 0), ("r1", 1)]
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1, 1), (10, 3), (1000, 100), (7, 100), (1000, 1), (1000, 2)])
+def test_samples_are_even_and_keep_the_ends(db, count, limit):
+    db.write_now(metrics.log, KEY, "r1", [value("m", float(i), step=i, at=i) for i in range(count)])
+    steps = [p.step for p in db.read_now(metrics.sampled, KEY, ["r1"], "m", limit, None, None)]
+    assert len(steps) == min(limit, count)
+    assert steps == sorted(set(steps))
+    assert steps[-1] == count - 1
+    if limit > 1:
+        assert steps[0] == 0
+        assert max((b - a for a, b in itertools.pairwise(steps)), default=0) <= 2 * -(-count // limit)
+
+
+def test_samples_of_a_range(db):
+    db.write_now(metrics.log, KEY, "r1", [value("m", float(i), step=i, at=i) for i in range(100)])
+    assert [p.step for p in db.read_now(metrics.sampled, KEY, ["r1"], "m", 1000, 10, 12)] == [10, 11, 12]
+    assert db.read_now(metrics.sampled, KEY, ["r1"], "m", 10, 200, 300) == []
+    with pytest.raises(MlflowError, match="end_step"):
+        db.read_now(metrics.sampled, KEY, ["r1"], "m", 10, 3, 2)
+
+
+def test_other_workspaces_and_unknown_models(db):
+    with pytest.raises(MlflowError, match="not found"):
+        db.write_now(metrics.log, OTHER.key, "r1", [value("m", 1.0)])
+    with pytest.raises(MlflowError, match="Logged model with ID 'm-x' not found"):
+        db.write_now(metrics.log, KEY, "r1", [Metric("m", 1, 0, 1.0, model="m-x")])
+    assert latest(db) == {}

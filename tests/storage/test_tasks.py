@@ -1,0 +1,60 @@
+from lazward.storage import tasks
+
+
+class TestClaim:
+    def test_gives_due_tasks_in_order_and_only_once(self, db, clock):
+        ids = [db.write_now(tasks.enqueue, "k", f"s{i}", {}, clock() - i) for i in range(3)]
+        first = db.write_now(tasks.claim, "w1", 10, clock(), 30)
+        assert [t.id for t in first] == ids[::-1]
+        assert db.write_now(tasks.claim, "w2", 10, clock(), 30) == []
+
+    def test_later_tasks_wait_for_their_time(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock(), due=clock() + 60)
+        assert db.write_now(tasks.claim, "w", 10, clock(), 30) == []
+        clock.forward(61)
+        assert len(db.write_now(tasks.claim, "w", 10, clock(), 30)) == 1
+
+    def test_a_dead_workers_task_is_given_on_when_its_lease_ends(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (mine,) = db.write_now(tasks.claim, "w1", 1, clock(), 30)
+        clock.forward(31)
+        (theirs,) = db.write_now(tasks.claim, "w2", 1, clock(), 30)
+        assert theirs.id == mine.id
+        assert theirs.attempts == 2
+        assert not db.write_now(tasks.finish, mine, "Succeeded", clock())
+        assert db.write_now(tasks.finish, theirs, "Succeeded", clock())
+
+
+class TestEnqueue:
+    def test_one_open_task_a_subject_and_kind(self, db, clock):
+        first = db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        assert db.write_now(tasks.enqueue, "k", "s", {}, clock()) == first
+        assert db.write_now(tasks.enqueue, "other", "s", {}, clock()) != first
+
+    def test_after_the_end_a_new_one_is_made(self, db, clock):
+        first = db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        db.write_now(tasks.finish, held, "Succeeded", clock())
+        assert db.write_now(tasks.enqueue, "k", "s", {}, clock()) != first
+
+    def test_wakes_the_worker_after_the_commit(self, db, clock):
+        woken = []
+        db.on_tasks = lambda: woken.append(1)
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        assert woken == [1]
+
+
+class TestLeases:
+    def test_extending_keeps_only_what_is_still_owned(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "a", {}, clock())
+        db.write_now(tasks.enqueue, "k", "b", {}, clock())
+        a, b = db.write_now(tasks.claim, "w", 2, clock(), 30)
+        db.write_now(tasks.finish, b, "Succeeded", clock())
+        held = [(a.id, a.lease_token), (b.id, b.lease_token)]
+        assert db.write_now(tasks.extend, held, clock() + 60) == [a.id]
+
+    def test_a_restarted_worker_frees_what_its_predecessor_held(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        db.write_now(tasks.claim, "w1", 1, clock(), 3600)
+        db.write_now(tasks.release_worker, "w1")
+        assert len(db.write_now(tasks.claim, "w1", 1, clock() + 1, 30)) == 1
