@@ -203,7 +203,7 @@ async def test_slow_answers_are_408_and_too_many_429_while_probes_are_answered(g
 
     await gateway.update(state(endpoint({"slow": slow.deployment(timeout_s=60, max_parallel=2)}, {"slow": 100})))
     pending = [asyncio.create_task(client.post("/ws/ep/score", content="x", headers=BEARER)) for _ in range(2)]
-    while (await gateway.statistics())["ws/ep/slow"].active < 2:  # noqa: ASYNC110
+    while (await gateway.statistics())["ws/ep/slow"].active < 2:
         await asyncio.sleep(0.01)
     answer = await client.post("/ws/ep/score", content="x", headers=BEARER)
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "TooManyRequests")
@@ -297,7 +297,7 @@ class Load:
     async def more(self, count: int = 50) -> None:
         """Until so many further requests were answered."""
         goal = self.count + count
-        while self.count < goal:  # noqa: ASYNC110
+        while self.count < goal:
             await asyncio.sleep(0.005)
 
     async def stop(self) -> None:
@@ -398,7 +398,7 @@ async def test_a_killed_worker_costs_only_what_it_was_scoring(gateway, client, s
         await load.more()
         victim = server.status.workers[index]
         os.kill(victim.pid, 9)
-        while server.status.workers[index].pid in (victim.pid, None) or not server.status.workers[index].ready:  # noqa: ASYNC110
+        while server.status.workers[index].pid in (victim.pid, None) or not server.status.workers[index].ready:
             await asyncio.sleep(0.01)
         await load.more()
     await load.stop()
