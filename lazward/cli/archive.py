@@ -180,8 +180,6 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> tuple
         while chunk := source.read(_CHUNK):
             digest.update(chunk)
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
     return path.stat().st_size, digest.hexdigest()
 
 

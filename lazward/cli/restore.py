@@ -90,7 +90,7 @@ def _put(head: dict[str, Any], settings: Settings, scratch: Path, root: Path) ->
         for entry in (scratch / "blobs").iterdir():
             _move(entry, Path(blobs) / entry.name)
         (scratch / "blobs").rmdir()
-    (scratch / "lock").touch(0o600)
+    os.sync()  # once, instead of an fsync for each of many files
     if root.exists():
         root.rmdir()  # it is empty; were it not any more, this fails and changes nothing
     scratch.replace(root)

@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ class Supervisor:
             if part.state == "stopped" or (part.state == "waiting" and part.due <= now):
                 try:
                     part.start()
-                except OSError as error:
+                except (OSError, subprocess.SubprocessError) as error:
                     part.failed(f"could not be started: {error}")
                     self._failed(part)
                     continue
@@ -160,14 +161,13 @@ class Supervisor:
             part.state = "stopping" if part.alive else "stopped"
             part.signal(signal.SIGTERM)
         self._write()
-        asked = self._stop_signals
         deadline = time.monotonic() + self._options.stop_grace
         killed = False
         while any(part.alive for part in self.parts):
             self._reap()
             self._write()
             # A second Ctrl-C means: now.
-            if not killed and (time.monotonic() >= deadline or self._stop_signals > asked):
+            if not killed and (time.monotonic() >= deadline or self._stop_signals > 1):
                 killed = True
                 for part in self.parts:
                     if part.alive:

@@ -25,7 +25,7 @@ class CuratedEnvironment(msgspec.Struct, frozen=True):
 
 _TRACKING = ("mlflow-skinny", "azureml-mlflow")
 _DATA = ("numpy<2", "pandas>=1.1,<2", "scipy>=1.5", "matplotlib>=3.3", "joblib", "psutil", "tqdm", "pyarrow")
-_MODERN_DATA = ("numpy", "pandas", "scipy", "matplotlib", "joblib", "psutil", "tqdm", "pyarrow", "scikit-learn")
+_MODERN_DATA = ("numpy", "pandas<3", "scipy", "matplotlib", "joblib", "psutil", "tqdm", "pyarrow", "scikit-learn")
 _SERVER = ("azureml-inference-server-http", "inference-schema[numpy-support]", "joblib", "numpy")
 _HUGGING_FACE = ("transformers", "datasets", "accelerate", "evaluate", "sentencepiece", "peft", "safetensors")
 

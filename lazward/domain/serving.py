@@ -79,6 +79,8 @@ class GatewayState(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """Raises ValueError that names the endpoint and the field."""
+        if self.tokens is not None:
+            check_trust(self.tokens)
         seen = set()
         for endpoint in self.endpoints:
             check_endpoint(endpoint)
@@ -87,6 +89,16 @@ class GatewayState(msgspec.Struct, frozen=True):
             seen.add(endpoint.prefix)
             if endpoint.auth != "key" and self.tokens is None:
                 raise ValueError(f"endpoint {endpoint.prefix}: auth is {endpoint.auth}, but the gateway trusts no tokens")
+            if endpoint.auth == "aad" and self.tokens is not None and not self.tokens.aad_issuers:
+                raise ValueError(f"endpoint {endpoint.prefix}: auth is aad, but tokens.aad_issuers is empty")
+
+
+def check_trust(tokens: TokenTrust) -> None:
+    """Raises ValueError. Envoy takes an empty issuer or audience for "any", which must never be meant."""
+    if not tokens.endpoint_issuer or not all(tokens.aad_issuers):
+        raise ValueError("tokens: an issuer must not be empty")
+    if tokens.aad_issuers and not (tokens.aad_audiences and all(tokens.aad_audiences)):
+        raise ValueError("tokens: aad_audiences must name at least one audience")
 
 
 def check_endpoint(endpoint: EndpointState) -> None:

@@ -156,8 +156,7 @@ class EnvironmentCache:
             whole = environment.python.exists()
             if whole and (not rebuild or holders(self.root / "uses" / resolved.key)):
                 return environment
-            for left in (self.root / "tmp").glob(f"{resolved.key}-*"):  # of a build that was killed: its lock is ours now
-                shutil.rmtree(left, ignore_errors=True)
+            self._sweep(resolved.key)
             work = self._temporary(resolved.key)
             try:
                 await self._install(resolved, settings, work, output)
@@ -165,10 +164,16 @@ class EnvironmentCache:
                     environment.path.rename(self.root / "tmp" / f"{resolved.key}-old-{secrets.token_hex(4)}")
                 (work / "env").rename(environment.path)
             finally:
-                shutil.rmtree(work, ignore_errors=True)
-                for old in (self.root / "tmp").glob(f"{resolved.key}-old-*"):
-                    shutil.rmtree(old, ignore_errors=True)
+                self._sweep(resolved.key)
         return environment
+
+    def _sweep(self, key: str) -> None:
+        """Removes what builds left behind, which were killed or are done: the lock of the key is ours. The uv of a killed build may
+        live on for a while: renamed first, the folder is out of its reach."""
+        for left in (self.root / "tmp").glob(f"{key}-*"):
+            gone = left.with_name(f"pruned-{secrets.token_hex(8)}")
+            left.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
     async def _install(self, resolved: _Resolved, settings: IndexSettings, work: Path, log: Log) -> None:
         """A relocatable environment in work/env: scripts find the Python beside them, so that the folder can be renamed and its
@@ -181,7 +186,7 @@ class EnvironmentCache:
         if made.code:
             raise ArmError(400, FAILED, f"The environment's Python could not be set up: {reason_of(made.errors)}", "python")
         arguments = ["pip", "install", "--python", str(folder / "bin/python"), "--no-deps", "-r", str(lock), *settings.arguments()]
-        done = await self.uv.run([*arguments, *resolved.resolution.arguments], settings.variables(), log)
+        done = await self.uv.fetch([*arguments, *resolved.resolution.arguments], settings.variables(), log)
         if done.code:
             raise _Failed(reason_of(done.errors))
         (folder / "lazward-lock.txt").write_text(resolved.resolution.lock)

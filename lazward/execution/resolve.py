@@ -54,7 +54,10 @@ class Resolver:
         try:
             found = await self._with_any(choice, request)
         except Unsatisfiable as error:
-            raise explained(str(error), packages, choice.note) from None
+            newer = await self._image_on_newer_python(choice, request)
+            if newer is None:
+                raise explained(str(error), packages, choice.note) from None
+            found = newer
         found = msgspec.structs.replace(found, fallback=not choice.exact)
         if choice.note:
             found = msgspec.structs.replace(found, notes=(choice.note, *found.notes))
@@ -82,6 +85,23 @@ class Resolver:
         if reason is not None and "build" not in str(reason) and "wheel" not in str(reason):
             raise reason
         return await self._ladder(request, first)
+
+    async def _image_on_newer_python(self, choice: Choice, request: _Request) -> Resolution | None:
+        """An image's packages that the image's Python no longer gets."""
+        if request.hard or not request.packages.soft:
+            return None
+        first = choice.candidates[0]
+        for python in await self._newer(first):
+            try:
+                found = await self._ladder(request, python)
+            except Unsatisfiable:
+                continue
+            return _noted(found, f"Python {python.version} is taken: the image's packages are not to be had for {first.version}")
+        return None
+
+    async def _newer(self, python: Interpreter) -> list[Interpreter]:
+        choice = await self.interpreters.choose(f">{python.minor[0]}.{python.minor[1]}.999")
+        return sorted(choice.candidates, key=lambda c: c.minor)
 
     async def _ladder(self, request: _Request, python: Interpreter, wheels_only: bool = False, more: Sequence[str] = ()) -> Resolution:
         """What the image brought is loosened step by step until it fits beside what must hold."""
@@ -125,7 +145,7 @@ class Resolver:
         else:
             # An image's packages were never built on start: an old version without a wheel is loosened, not built.
             arguments += [word for s in soft for word in ("--only-binary", requirement_name(s)) if requirement_name(s)]
-        done = await self.uv.run(arguments, self.settings.variables(), None)
+        done = await self.uv.fetch(arguments, self.settings.variables(), None)
         if done.code == 0:
             for line in done.errors.splitlines():
                 if line.startswith("warning:"):
@@ -196,11 +216,10 @@ class Resolver:
         return _noted(msgspec.structs.replace(better, notes=found.notes + better.notes), note)
 
     async def _local_cpu_elsewhere(self, found: Resolution, request: _Request) -> Resolution | None:
-        """The image's torch on another Python for which there is a CPU build here; only where no torch was asked for by name."""
-        if not request.soft_only("torch"):
+        """The image's torch on a newer Python for which there is a CPU build here; never where torch was asked for by name."""
+        if request.hard and not request.soft_only("torch"):
             return None
-        choice = await self.interpreters.choose(f">{found.python.minor[0]}.{found.python.minor[1]}.999")
-        for python in choice.candidates:
+        for python in await self._newer(found.python):
             better = await self._local_cpu(found, request, python)
             if better:
                 return _noted(better, f"Python {python.version} is taken, for which there is a CPU build of torch here")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 _SECRET = re.compile(r"(://)[^/\s@]+@")
+_UNREACHABLE = re.compile(r"error sending request|dns error|client error \(Connect\)|operation timed out|Could not connect", re.IGNORECASE)
 _NOISE = re.compile(r"^(Using (CPython|Python) .* (interpreter|environment) at|Creating virtual environment|Activate with:|Prepared |Audited |Resolved )")
 
 
@@ -56,6 +57,18 @@ class Uv:
             await asyncio.shield(_stop(process))
             raise
         return Finished(code, output.decode(errors="replace"), errors)
+
+    async def fetch(
+        self, arguments: Sequence[str], variables: Mapping[str, str] | None = None, log: Callable[[str], None] | None = None
+    ) -> Finished:
+        """Like run; where an index does not answer, once more with what uv has in its cache."""
+        done = await self.run(arguments, variables, log)
+        if done.code == 0 or not _UNREACHABLE.search(done.errors):
+            return done
+        if log:
+            log("the package index cannot be reached: uv's cache is tried")
+        cached = await self.run([*arguments, "--offline"], variables, log)
+        return cached if cached.code == 0 else done
 
     async def reaches(self, url: str, seconds: float = 2.0) -> bool:
         """Whether a connection is made within that time; a no is kept for ten minutes. With a proxy only the call itself can tell."""

@@ -18,6 +18,7 @@ from lazward.domain.commands import Value, render
 from lazward.domain.distribution import ports_needed, ranks
 from lazward.domain.durations import parse_duration
 from lazward.domain.ports import LaunchSpec, ProcessSpec
+from lazward.execution.readonly import protect, wrap
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.job_env import base_environment, job_environment
 from lazward.orchestration.runtime import Runtime
@@ -44,8 +45,12 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     group = ranks(distribution, instances, _free_ports(ports_needed(distribution, instances)))
     logs = folder / "user_logs"
     logs.mkdir()
+    argv: tuple[str, ...] = ("/bin/bash", "-c", command)
+    if any(inputs_at.iterdir()):
+        await asyncio.to_thread(protect, inputs_at)
+        argv = await asyncio.to_thread(wrap, argv, inputs_at)
     processes = tuple(
-        ProcessSpec(argv=("/bin/bash", "-c", command), env=shared | rank.env, log=str(logs / log_name(rank.index, len(group)))) for rank in group
+        ProcessSpec(argv=argv, env=shared | rank.env, log=str(logs / log_name(rank.index, len(group)))) for rank in group
     )
     limits = facts.get("limits") or {}
     return LaunchSpec(

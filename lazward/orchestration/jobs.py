@@ -12,8 +12,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
@@ -151,6 +149,9 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(work.subject, ask_of(job.properties))
     name = launch_name(work.subject, work.state["attempt"])
+    if work.state["phase"] == "launched" and (await runtime.executor.poll(name)).state == "unknown":
+        # A worker died between saying that it launches and doing so: nothing runs, so preparing again is safe.
+        await work.checkpoint(phase="preparing")
     if work.state["phase"] == "preparing":
         spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder, name))
         now = work.now()
@@ -182,8 +183,6 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
         environment = await environments.build(runtime, packages, build_log)
         say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
         spec = await prepare(runtime, job, workspace, environment, dict(packages.env), folder, name, say)
-        (folder / "launch.json").write_bytes(msgspec.json.encode(spec))
-        (folder / "launch.json").chmod(0o600)
         say(f"starting {len(spec.processes)} process(es)")
         return spec
     except ArmError as error:
@@ -197,11 +196,7 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
 
 
 async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path, name: str) -> None:
-    """Until the launch ends, logs flow; a worker that takes over starts what a dead one only announced."""
-    status = await runtime.executor.poll(name)
-    if status.state == "unknown":
-        spec = msgspec.json.decode((folder / "launch.json").read_bytes(), type=LaunchSpec)
-        await runtime.executor.start(spec)
+    """Until the launch ends, logs flow."""
     pump = _user_logs(runtime, workspace, job, folder, work.state.get("processes", 1))
     pumping = asyncio.create_task(pump.run())
     try:

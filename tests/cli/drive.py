@@ -1,7 +1,21 @@
-"""The `lazward` command with the stand-in for its parts: python drive.py up ..."""
+"""The `lazward` command with the stand-in for its parts, and one for a gateway, which outlives its supervisor: python drive.py up ..."""
 
-from lazward.cli import children
+import sys
+
+from lazward.cli import children, up
 from lazward.cli.main import main
+from lazward.cli.part import ChildSpec
 
 children.MODULE = "standin_app"
+
+
+def with_gateway(settings, listener, environ):
+    layout = settings.layout
+    argv = (sys.executable, "-P", "-m", "standin_app", "gateway", *(("changed",) if settings.location == "changed" else ()))
+    env = children.child_environment(settings, environ)
+    gateway = ChildSpec("gateway", argv, env, layout.logs / "gateway.log", layout.root, outlives=True)
+    return [*children.children(settings, listener, environ), gateway]
+
+
+up.children = with_gateway
 main()

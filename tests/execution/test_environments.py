@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from lazward.contract.errors import ArmError
 from lazward.domain.environments import EnvironmentSpec, PackageSet, translate
-from lazward.execution.environments import Environment, EnvironmentCache
+from lazward.execution.environments import EnvironmentCache
 from lazward.execution.uv_tool import find_uv
-from tests.execution.wheelhouse import Wheelhouse, own_tag
+from tests.execution.wheelhouse import Wheelhouse, printed_by, version_in
 
 ROOT = Path(__file__).parents[2]
-
-
-def printed_by(*argv: str | Path) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, env={}).stdout.strip()
-
-
-def version_in(env: Environment, module: str) -> str:
-    return printed_by(env.python, "-c", f"import {module}; print({module}.__version__)")
 
 
 @pytest.fixture
@@ -143,6 +139,44 @@ class TestEnsure:
             await house.cache(tmp_path).ensure(PackageSet(requirements=(f"context:{path}",)), print, context=tmp_path / "context")
 
 
+class TestIndexes:
+    @pytest.fixture
+    def index(self, house: Wheelhouse, tmp_path: Path) -> Iterator[ThreadingHTTPServer]:
+        """A package index on loopback: a folder a package, as the simple API has it."""
+        for wheel in house.folder.iterdir():
+            name = wheel.name.partition("-")[0]
+            (tmp_path / "index" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(wheel, tmp_path / "index" / name)
+        handler = functools.partial(QuietHandler, directory=str(tmp_path / "index"))
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+        server.server_close()
+
+    def settings(self, index: ThreadingHTTPServer) -> dict[str, str]:
+        return {"PIP_INDEX_URL": f"http://127.0.0.1:{index.server_address[1]}/", "PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "UV_HTTP_RETRIES": "0"}
+
+    async def test_an_index_of_the_user_s_own(self, house: Wheelhouse, tmp_path: Path, index: ThreadingHTTPServer) -> None:
+        env = await house.cache(tmp_path, environ=self.settings(index)).ensure(PackageSet(requirements=("alpha",)), lambda _: None)
+        assert version_in(env, "alpha") == "2.0"
+
+    async def test_an_index_that_does_not_answer_is_replaced_by_what_uv_has(
+        self, house: Wheelhouse, tmp_path: Path, index: ThreadingHTTPServer
+    ) -> None:
+        settings = self.settings(index)
+        await house.cache(tmp_path, environ=settings).ensure(PackageSet(requirements=("alpha",)), lambda _: None)
+        index.shutdown()
+        index.server_close()
+        shutil.rmtree(tmp_path / "cache")
+        lines: list[str] = []
+        env = await house.cache(tmp_path, environ=settings).ensure(PackageSet(requirements=("alpha",)), lines.append)
+        assert version_in(env, "alpha") == "2.0"
+        with pytest.raises(ArmError) as caught:
+            await house.cache(tmp_path, environ=settings).ensure(PackageSet(requirements=("never-seen",)), lines.append)
+        assert "127.0.0.1" in caught.value.message
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         ("entry", "target", "words"),
@@ -212,64 +246,15 @@ class TestSoftPackages:
             await house.cache(tmp_path).ensure(PackageSet(soft=("nowhere==1.*",)), lambda _: None)
 
 
-class TestCpuBuilds:
-    @pytest.fixture
-    def torch(self, house: Wheelhouse) -> Wheelhouse:
-        house.add("torch", "9.0", requires=["nvidia-cublas"])
-        house.add("torch", "8.0", requires=["nvidia-cublas"])
-        house.add("torch", "8.0+cpu", tag=own_tag())
-        house.add("torch", "9.0+cpu", tag="cp38-none-any")
-        house.add("nvidia-cublas", "1.0")
-        house.add("torchvision", "0.9", requires=["torch"])
-        return house
-
-    async def test_without_a_gpu_the_cpu_build_of_a_local_folder_is_taken(self, torch: Wheelhouse, tmp_path: Path) -> None:
-        lines: list[str] = []
-        env = await torch.cache(tmp_path).ensure(PackageSet(requirements=("torch",)), lines.append)
-        assert version_in(env, "torch") == "8.0+cpu"
-        assert "nvidia" not in env.lock
-        assert any("no GPU" in line for line in lines)
-
-    async def test_with_a_gpu_nothing_changes(self, torch: Wheelhouse, tmp_path: Path) -> None:
-        env = await torch.cache(tmp_path, gpus=True).ensure(PackageSet(requirements=("torch",)), lambda _: None)
-        assert version_in(env, "torch") == "9.0"
-        assert "nvidia-cublas" in env.lock
-
-    async def test_a_pin_counts_more(self, torch: Wheelhouse, tmp_path: Path) -> None:
-        env = await torch.cache(tmp_path).ensure(PackageSet(requirements=("torch==9.0",)), lambda _: None)
-        assert version_in(env, "torch") == "9.0"
-        assert any("without CUDA was found" in note for note in env.notes)
-
-    async def test_a_companion_without_a_cpu_build_keeps_cuda(self, torch: Wheelhouse, tmp_path: Path) -> None:
-        env = await torch.cache(tmp_path).ensure(PackageSet(requirements=("torchvision",)), lambda _: None)
-        assert version_in(env, "torch") == "9.0"
-
-    async def test_an_image_s_companion_is_left_out_instead(self, torch: Wheelhouse, tmp_path: Path) -> None:
-        env = await torch.cache(tmp_path).ensure(PackageSet(soft=("torch==8.*", "torchvision")), lambda _: None)
-        assert version_in(env, "torch") == "8.0+cpu"
-        assert "torchvision" not in env.lock
-        assert any("torchvision" in note for note in env.notes)
-
-    async def test_a_pinned_torch_is_not_mixed_with_a_companion_for_cuda(self, torch: Wheelhouse, tmp_path: Path) -> None:
-        packages = PackageSet(requirements=("torch==8.0", "torchvision"))
-        env = await torch.cache(tmp_path).ensure(packages, lambda _: None)
-        assert version_in(env, "torch") == "8.0"
-        assert any("taken with CUDA" in note for note in env.notes)
-
-    async def test_nccl_is_left_out_for_xgboost(self, house: Wheelhouse, tmp_path: Path) -> None:
-        house.add("xgboost", "1.0", requires=["nvidia-nccl-cu12"])
-        house.add("nvidia-nccl-cu12", "1.0")
-        env = await house.cache(tmp_path).ensure(PackageSet(requirements=("xgboost",)), lambda _: None)
-        assert "nvidia" not in env.lock
-        kept = await house.cache(tmp_path, gpus=True).ensure(PackageSet(requirements=("xgboost",)), lambda _: None)
-        assert "nvidia" in kept.lock
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None: ...
 
 
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 from lazward.domain.environments import PackageSet
-from tests.execution.wheelhouse import Wheelhouse
+from tests.execution.wheelhouse import Wheelhouse, printed_by, version_in
 tmp, uv = Path(sys.argv[1]), sys.argv[2] or None
 cache = Wheelhouse(tmp / "wheels").cache(tmp, uv=Path(uv) if uv else None)
 asyncio.run(cache.ensure(PackageSet(requirements=("alpha",)), lambda line: print(line, flush=True)))

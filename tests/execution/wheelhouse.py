@@ -7,12 +7,13 @@ import ensurepip
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from lazward.execution.environments import EnvironmentCache
+from lazward.execution.environments import Environment, EnvironmentCache
 
 
 class Wheelhouse:
@@ -61,6 +62,15 @@ class Wheelhouse:
         settings.setdefault("gpus", False)
         environ = self.environ(folder / "home") | dict(settings.pop("environ", {}))  # type: ignore[call-overload]
         return EnvironmentCache(folder / "cache", environ=environ, **settings)  # type: ignore[arg-type]
+
+
+def printed_by(*argv: str | Path) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, env={}).stdout.strip()
+
+
+def version_in(env: Environment, module: str) -> str:
+    """The __version__ of an installed module, "" where it does not import."""
+    return printed_by(env.python, "-c", f"import {module}; print({module}.__version__)")
 
 
 def own_tag(abi_version: tuple[int, int] = sys.version_info[:2]) -> str:

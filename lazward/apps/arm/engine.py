@@ -222,7 +222,6 @@ def store(
     if old is not None and PRIVATE in old.doc:
         doc[PRIVATE] = old.doc[PRIVATE]
     if old is not None:
-        check_immutable(declared, doc, old.doc)
         if declared.provision and old.properties.get("provisioningState", "Succeeded") not in TERMINAL:
             raise conflict(f"{declared.path} '{rid.name}' is {old.properties['provisioningState'].lower()}; wait for that operation to end.")
     scope = rid.workspace.key
@@ -233,6 +232,8 @@ def store(
     )
     if declared.before_write:
         declared.before_write(doc, copy.deepcopy(old.doc) if old else None, context)
+    if old is not None:
+        check_immutable(declared, doc, old.doc)
     doc["systemData"] = system_data(facts.caller, facts.now, old.doc.get("systemData") if old else None)
     doc["properties"]["provisioningState"] = ("Updating" if old else "Creating") if declared.provision else "Succeeded"
     archived = bool(declared.archivable and doc["properties"].get("isArchived"))

@@ -54,6 +54,7 @@ class Gateway:
 
     def __init__(self, directory: Path, host: str, port: int, certificate: Path, private_key: Path) -> None:
         self.directory = directory.resolve()
+        self.port = port
         self._listen = Listen(host, port)
         self._files = Files(
             admin_socket=str(self.directory / "admin.sock"),

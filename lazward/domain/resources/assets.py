@@ -143,6 +143,7 @@ def fill_component(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     spec = new["properties"]["componentSpec"]
     if not spec.get("type"):
         raise bad_request("componentSpec needs a type (command, pipeline, sweep, parallel, ...).", "properties.componentSpec.type")
+    spec["name"], spec["version"] = ctx.rid.parent.name, ctx.rid.name  # the SDK reads both from here
 
 
 def hash_of(doc: Doc) -> str | None:

@@ -21,6 +21,6 @@ def init():
 @input_schema("Inputs", input_sample)
 @input_schema("GlobalParameters", method_sample, convert_to_provided_type=False)
 @output_schema(output_sample)
-def run(Inputs, GlobalParameters={"method": "predict"}):  # noqa: B006, N803 - as AutoML has it
+def run(Inputs, GlobalParameters={"method": "predict"}):  # noqa: B006 - as AutoML has it
     frame = Inputs["data"]
     return {"Results": frame["age"].tolist(), "columns": list(frame.columns), "method": GlobalParameters}
