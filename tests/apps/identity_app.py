@@ -16,7 +16,7 @@ from lazward.apps.metadata import metadata_routes
 from lazward.apps.services import Services
 from lazward.apps.token.routes import token_routes
 from lazward.contract.caller import Caller
-from lazward.contract.ids import ResourceId
+from lazward.contract.ids import ResourceId, parse
 from lazward.domain.rbac_roles import OWNER
 from lazward.domain.settings import Settings, Source, merge
 from lazward.identity.tokens import hash_secret, new_secret
@@ -80,6 +80,20 @@ class World:
         made = self.db.write_now(make)
         self.secrets[made.id] = secret
         return made
+
+    def set_job(self, name: str, status: str) -> None:
+        """A job of the workspace AT_WS, with that status."""
+
+        def write(tx: Tx) -> None:
+            rid = parse(f"{AT_WS}/jobs/{name}")
+            row = resources.get(tx, rid.key)
+            if row is None:
+                resources.insert(tx, rid, {"properties": {"status": status}}, self.now())
+            else:
+                row.properties["status"] = status
+                resources.update(tx, row, self.now())
+
+        self.db.write_now(write)
 
     def token(self, principal: Principal, audience: str = "https://management.azure.com/", **limits: str) -> str:
         caller = self.authority.caller_of(principal)

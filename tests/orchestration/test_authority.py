@@ -5,12 +5,11 @@ import sqlalchemy as sa
 
 from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.errors import ArmError
-from lazward.contract.ids import parse
 from lazward.domain.rbac_roles import BLOB_DATA_READER, CONTRIBUTOR, OWNER, READER
 from lazward.identity import tokens
 from lazward.orchestration import authority as module
 from lazward.orchestration.authority import Authority, spellings
-from lazward.storage import access, resources
+from lazward.storage import access
 from lazward.storage.db import Database
 from lazward.storage.tables import task
 from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, MASTER_KEY, TENANT, World
@@ -35,19 +34,6 @@ async def refused(authority: Authority, token: str) -> ArmError:
     assert caught.value.status == 401
     assert caught.value.headers["WWW-Authenticate"].startswith(f'Bearer authorization_uri="https://localhost:8443/{TENANT}"')
     return caught.value
-
-
-def set_job(world: World, name: str, status: str) -> None:
-    def write(tx):
-        rid = parse(f"{AT_WS}/jobs/{name}")
-        row = resources.get(tx, rid.key)
-        if row is None:
-            resources.insert(tx, rid, {"properties": {"status": status}}, world.now())
-        else:
-            row.properties["status"] = status
-            resources.update(tx, row, world.now())
-
-    world.db.write_now(write)
 
 
 class TestAuthenticate:
@@ -213,19 +199,19 @@ class TestLimitsOfJobTokens:
         assert await world.authority.allowed(caller, JOB_READ, AT_WS) and not await world.authority.allowed(caller, JOB_READ.replace("read", "write"), AT_WS)
 
     async def test_end_with_the_run(self, world: World, clock: Clock):
-        set_job(world, "j1", "Running")
+        world.set_job("j1", "Running")
         token, secret = world.authority.for_job(world.owner.id, AT_WS, "j1")
         caller = await world.authority.authenticate(bearer(token))
         assert (caller.id, caller.bound_to, caller.run, caller.kind) == (world.owner.id, WS, "j1", "ManagedIdentity")
         assert (await world.authority.by_identity_secret(secret)) is not None
-        set_job(world, "j1", "Completed")
+        world.set_job("j1", "Completed")
         clock.forward(1)
         assert (await refused(world.authority, token)).code == "ExpiredAuthenticationToken"
         assert await world.authority.by_identity_secret(secret) is None
         assert await world.another_process(clock).by_identity_secret(secret) is None
 
     async def test_live_as_long_as_a_long_job(self, world: World, clock: Clock):
-        set_job(world, "j1", "Running")
+        world.set_job("j1", "Running")
         token, _ = world.authority.for_job(world.owner.id, AT_WS, "j1")
         clock.forward(29 * 86400)
         await world.authority.keep_keys()
@@ -238,7 +224,7 @@ class TestLimitsOfJobTokens:
 
     async def test_end_with_their_submitter(self, world: World, clock: Clock):
         someone = world.principal("someone")
-        set_job(world, "j1", "Running")
+        world.set_job("j1", "Running")
         token, secret = world.authority.for_job(someone.id, AT_WS, "j1")
         world.db.write_now(access.set_enabled, someone.id, False, clock())
         clock.forward(1)
@@ -252,7 +238,7 @@ class TestLimitsOfJobTokens:
     async def test_made_before_anything_else_was_asked(self, world: World, clock: Clock):
         """The worker's first act may be to start a job."""
         token, _ = world.another_process(clock).for_job(world.owner.id, AT_WS, "j1")
-        set_job(world, "j1", "Running")
+        world.set_job("j1", "Running")
         assert (await world.authority.authenticate(bearer(token))).name == "owner"
 
 
@@ -269,7 +255,7 @@ class TestIdentitySecret:
         assert await world.authority.by_identity_secret(secret) is None
 
     async def test_of_another_installation(self, world: World):
-        set_job(world, "j1", "Running")
+        world.set_job("j1", "Running")
         assert await world.authority.by_identity_secret(tokens.job_secret(b"x" * 32, WS, "j1", world.owner.id)) is None
         assert await world.authority.by_identity_secret(tokens.job_secret(MASTER_KEY, WS, "j1", world.owner.id)) is not None
 
@@ -289,7 +275,7 @@ class TestListsAndVisibility:
         world.db.write_now(access.assign, AT_WS, someone.id, CONTRIBUTOR, world.now())
         world.authority.refresh_now()
         caller = world.authority.caller_of(someone)
-        assert [r.name for r in await world.authority.permissions(caller, AT_WS)] == ["Reader", "Contributor"]
+        assert {r.name for r in await world.authority.permissions(caller, AT_WS)} == {"Reader", "Contributor"}
         assert [r.name for r in await world.authority.permissions(caller, AT_GROUP)] == ["Reader"]
         assert await world.authority.permissions(Caller(id=caller.id, name="x", bound_to=WS), AT_GROUP) == []
 
