@@ -5,7 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from lazward.domain.rbac_roles import BUILT_IN, CONTRIBUTOR, DATA_SCIENTIST, OWNER, RBAC_ADMINISTRATOR, READER, USER_ACCESS_ADMINISTRATOR
+from lazward.domain.rbac_roles import (
+    BUILT_IN,
+    CONTRIBUTOR,
+    DATA_SCIENTIST,
+    OWNER,
+    RBAC_ADMINISTRATOR,
+    READER,
+    USER_ACCESS_ADMINISTRATOR,
+)
 from lazward.storage.db import Database
 from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, World
 
