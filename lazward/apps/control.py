@@ -15,6 +15,7 @@ from lazward.apps.arm import actions_workspaces, engine, operations
 from lazward.apps.arm.authorization import authorization_routes
 from lazward.apps.arm.locations import location_routes
 from lazward.apps.arm.platform import ARM, platform_routes
+from lazward.apps.arm.storage_accounts import storage_routes
 from lazward.apps.blob.routes import blob_routes
 from lazward.apps.chain import Chain, Context, Route, by_handler, json_response, public, signed_in
 from lazward.apps.discovery import discovery_routes
@@ -62,6 +63,7 @@ def all_routes(services: Services) -> list[Route]:
         *authorization_routes(services),
         *platform_routes(),
         *location_routes(),
+        *storage_routes(),
         Route(("GET",), _OPERATIONS + "/{kind:(?:mfe|workspace|compute|registry)OperationsStatus}/{operation}", operations.status, by_handler("read of the operation's subject"), ARM),
         Route(("GET",), _OPERATIONS + "/{kind:(?:mfe|workspace|compute|registry)OperationResults}/{operation}", operations.result, by_handler("read of the operation's subject"), ARM),
         Route(verbs, "/mferp/managementfrontend{rest:/subscriptions/.*}", engine.handle, below, ARM, services.settings.max_body_bytes),

@@ -11,11 +11,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lazward.apps.services import Services
+from lazward.contract.errors import ArmError
 from lazward.contract.mlflow import missing
 from lazward.domain.tracking.names import check_run_id
 from lazward.domain.tracking.paths import CONTAINER, below, quoted, run_prefix
 from lazward.identity.sas import account_key, sign_blob_sas
 from lazward.storage import artifact_roots, experiments
+from lazward.storage.blobs import blocks
+from lazward.storage.blobs.listing import BlobPage
+from lazward.storage.blobs.metadata import Draft
+from lazward.storage.blobs.records import BlobKey
+from lazward.storage.blobs.store import BlobStore
 
 LINK_SECONDS = 4 * 3600  # how long a link for up- or download is good
 
@@ -45,7 +51,7 @@ class RunArtifacts:
         self._services = services
 
     @property
-    def _blobs(self) -> Any:
+    def _blobs(self) -> BlobStore:
         return self._services.extras["blobs"]
 
     async def root(self, workspace: str, name: str) -> Root:
@@ -73,7 +79,7 @@ class RunArtifacts:
         found: list[Entry] = []
         marker = ""
         while True:
-            page = await self._blobs.list(root.account, root.container, prefix=folder, delimiter="/", marker=marker)
+            page = await self._list(root, prefix=folder, delimiter="/", marker=marker)
             found += [Entry(_relative(root, prefix.rstrip("/")), True, 0) for prefix in page.prefixes]
             found += [Entry(_relative(root, blob.name), False, blob.size) for blob in page.blobs if blob.kind != "Directory"]
             marker = page.next_marker
@@ -84,7 +90,7 @@ class RunArtifacts:
         """Every file at or below path, a page of them, and the marker to go on with ("" at the end)."""
         name = below(root.prefix, path.rstrip("/"))
         itself = await self._blobs.info(root.account, root.container, name) if path and not marker else None
-        page = await self._blobs.list(root.account, root.container, prefix=f"{name}/", marker=marker, limit=limit)
+        page = await self._list(root, prefix=f"{name}/", marker=marker, limit=limit)
         found = [blob for blob in ([itself] if itself else []) + list(page.blobs) if blob.kind != "Directory"]
         return [Entry(_relative(root, blob.name), False, blob.size) for blob in found], page.next_marker or ""
 
@@ -104,13 +110,11 @@ class RunArtifacts:
         await self._blobs.put(root.account, root.container, below(root.prefix, path), data, headers=headers)
 
     async def delete(self, root: Root, path: str) -> None:
-        """The file, or everything in the folder. Nothing happens when neither is there."""
-        while True:
-            entries, more = await self.files(root, path, "")
-            for entry in entries:
-                await self._blobs.delete(root.account, root.container, below(root.prefix, entry.path))
-            if not more:
-                return
+        """The file, and everything in the folder of that name. Nothing happens when neither is there."""
+        name = below(root.prefix, path.rstrip("/"))
+        if path:
+            await self._blobs.delete(root.account, root.container, name)
+        await self._blobs.delete_prefix(root.account, root.container, f"{name}/")
 
     def link(self, root: Root, path: str, permissions: str, query: str = "") -> str:
         """A URL that lets its holder do `permissions` ("r", "cw") to this one blob for a while."""
@@ -127,7 +131,18 @@ class RunArtifacts:
 
     async def commit(self, root: Root, path: str, block_ids: list[str]) -> None:
         """Makes the blob of blocks that were uploaded to it by links."""
-        await self._blobs.commit_blocks(root.account, root.container, below(root.prefix, path), block_ids)
+        key = BlobKey(root.account, root.container, below(root.prefix, path))
+        wanted = [("Uncommitted", block_id) for block_id in block_ids]
+        await self._services.db.write(blocks.commit, key, wanted, Draft(), self._services.now())
+
+    async def _list(self, root: Root, **how: Any) -> Any:
+        """A page of blobs; an empty one while nothing has been stored yet."""
+        try:
+            return await self._blobs.list(root.account, root.container, **how)
+        except ArmError as error:
+            if error.code != "ContainerNotFound":
+                raise
+            return BlobPage([], [], "")
 
 
 def _relative(root: Root, name: str) -> str:

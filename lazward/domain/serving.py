@@ -30,12 +30,14 @@ class DeploymentState(msgspec.Struct, frozen=True):
     """One deployment as the gateway sees it. `sockets`: unix sockets of its workers, all instances; none means not ready.
 
     `probe`: socket of the master, which answers GET / even while all workers are busy. `max_parallel`: requests at a time,
-    the next one gets 429 (see parallel_limit)."""
+    the next one gets 429 (see parallel_limit). `resend`: a request whose worker died while it had it goes to another one; only
+    for models that may score a request twice. What never reached a worker is always sent again."""
 
     sockets: tuple[str, ...] = ()
     probe: str | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
     max_parallel: int = 2
+    resend: bool = False
 
     @property
     def ready(self) -> bool:
@@ -79,6 +81,8 @@ class GatewayState(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """Raises ValueError that names the endpoint and the field."""
+        if self.tokens is not None:
+            check_trust(self.tokens)
         seen = set()
         for endpoint in self.endpoints:
             check_endpoint(endpoint)
@@ -87,6 +91,16 @@ class GatewayState(msgspec.Struct, frozen=True):
             seen.add(endpoint.prefix)
             if endpoint.auth != "key" and self.tokens is None:
                 raise ValueError(f"endpoint {endpoint.prefix}: auth is {endpoint.auth}, but the gateway trusts no tokens")
+            if endpoint.auth == "aad" and self.tokens is not None and not self.tokens.aad_issuers:
+                raise ValueError(f"endpoint {endpoint.prefix}: auth is aad, but tokens.aad_issuers is empty")
+
+
+def check_trust(tokens: TokenTrust) -> None:
+    """Raises ValueError. Envoy takes an empty issuer or audience for "any", which must never be meant."""
+    if not tokens.endpoint_issuer or not all(tokens.aad_issuers):
+        raise ValueError("tokens: an issuer must not be empty")
+    if tokens.aad_issuers and not (tokens.aad_audiences and all(tokens.aad_audiences)):
+        raise ValueError("tokens: aad_audiences must name at least one audience")
 
 
 def check_endpoint(endpoint: EndpointState) -> None:

@@ -62,7 +62,7 @@ def test_datasets_and_order(db):
     best = Order("metric", "acc", False)
     assert search(db, orders=[(best, "iris", "")])[0] == ["m-a", "m-b", "m-c"]
     assert search(db, orders=[(best, "", "")])[0] == ["m-b", "m-a", "m-c"]  # the newest value counts
-    page, token = search(db, orders=[(best, "", "")], limit=2)
+    _, token = search(db, orders=[(best, "", "")], limit=2)
     assert search(db, orders=[(best, "", "")], limit=2, token=token) == (["m-c"], None)
     with pytest.raises(MlflowError, match="Only metrics"):
         search(db, orders=[(Order("param", "depth", True), "", "")])

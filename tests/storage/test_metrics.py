@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.tracking.names import Metric
-from lazward.storage import metrics, run_search
+from lazward.storage import metrics, run_search, tables
 from tests.storage.tracking_data import KEY, OTHER, make_run, make_workspaces, value
 
 INF = math.inf
@@ -29,13 +31,19 @@ def history(db, key="m", limit=None, token=None):
     return [(p.at, p.step, p.value, p.nan) for p in points], token
 
 
+def extremes(tx, key):
+    """Of the newest run."""
+    t = tables.latest_metric.c
+    return tuple(tx.execute(sa.select(t.low, t.high).where(t.key == key).order_by(t.run.desc())).first())
+
+
 points = st.builds(
     lambda key, number, step, at: value(key, number, step, at), st.sampled_from("mn"),
     st.one_of(st.sampled_from([INF, -INF, math.nan, 0.0, 1.0]), st.floats(allow_nan=False, allow_infinity=False)), st.integers(-3, 3), st.integers(0, 3),
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
 @given(st.lists(st.lists(points, min_size=1, max_size=6), max_size=4))
 def test_latest_low_high_and_history_are_what_a_list_would_say(db, batches):
     run = f"x{abs(hash(repr(batches)))}"
@@ -55,9 +63,7 @@ def test_latest_low_high_and_history_are_what_a_list_would_say(db, batches):
         found = {row[0]: row for row in db.read_now(run_search.one, KEY, run).metrics}[key]
         assert (found[4], found[3], found[1]) == (best.step, best.at, best.value)
         numbers = [m.value for m in mine if not m.nan]
-        t = metrics.tables.latest_metric.c
-        row = db.read_now(lambda tx: tx.execute(metrics.sa.select(t.low, t.high).where(t.key == key).order_by(t.run.desc())).first())
-        assert tuple(row) == ((min(numbers), max(numbers)) if numbers else (None, None))
+        assert db.read_now(extremes, key) == ((min(numbers), max(numbers)) if numbers else (None, None))
         stored, _ = db.read_now(metrics.history, KEY, run, key, None, None)
         assert [(p.at, p.step, p.value, p.nan) for p in stored] == sorted({(m.at, m.step, m.value, m.nan) for m in mine})
 
@@ -121,7 +127,7 @@ def test_samples_are_even_and_keep_the_ends(db, count, limit):
     assert steps[-1] == count - 1
     if limit > 1:
         assert steps[0] == 0
-        assert max((b - a for a, b in zip(steps, steps[1:], strict=False)), default=0) <= 2 * -(-count // limit)
+        assert max((b - a for a, b in itertools.pairwise(steps)), default=0) <= 2 * -(-count // limit)
 
 
 def test_samples_of_a_range(db):

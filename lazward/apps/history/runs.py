@@ -10,12 +10,13 @@ from starlette.responses import Response
 from lazward.apps.chain import Context, json_response
 from lazward.apps.history.scope import workspace_of
 from lazward.apps.mlflow import shapes
+from lazward.apps.mlflow.call import check_text
 from lazward.apps.run_artifacts import RunArtifacts
 from lazward.contract.caller import Caller
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError, bad_request, not_found
 from lazward.contract.ids import ResourceId
-from lazward.domain.tracking.names import NOTE, RUN_NAME, check_key, check_value
+from lazward.domain.tracking.names import NOTE, RUN_NAME, check_value
 from lazward.domain.tracking.status import to_history
 from lazward.storage import experiments, metrics, run_search, runs
 from lazward.storage.db import Tx
@@ -144,13 +145,14 @@ async def _change(ctx: Context) -> Change:
         value = body.get(name)
         if value is not None and not isinstance(value, dict):
             raise bad_request(f"'{name}' is an object.", name)
-        maps[name] = None if value is None else {check_key(k, name): check_value(v if v is None or isinstance(v, str) else str(v), name) for k, v in value.items()}
+        maps[name] = None if value is None else {k: check_value(v if v is None or isinstance(v, str) else str(v), name) for k, v in value.items()}
+        if any(not 0 < len(k) <= 512 for k in maps[name] or ()):
+            raise bad_request(f"The names in '{name}' have 1 to 512 characters.", name)
     hidden = body.get("hidden")
     if hidden is not None and not isinstance(hidden, bool):
         raise bad_request("'hidden' is true or false.", "hidden")
     texts = {name: None if body.get(name) is None else check_value(body[name], name) for name in ("displayName", "description")}
-    if any(text and "\0" in text for text in (*texts.values(), *(v for m in maps.values() for v in (m or {}).values()))):
-        raise bad_request("The request holds a NUL character.", "body")
+    check_text([*texts.values(), *maps.values()])
     return Change(hidden, texts["displayName"] or None, texts["description"], maps["tags"], maps["properties"])
 
 
@@ -202,7 +204,7 @@ async def run_metrics(ctx: Context) -> Response:
         {
             "name": name, "runId": run, "metricType": "azureml.v1.scalar",
             "value": [
-                {"step": p.step, "createdUtc": timestamp(p.at / 1000) if p.at < 253_402_300_800_000 else None, "data": {name: shapes.double(p.value, p.nan)}}
+                {"step": p.step, "createdUtc": _time(p.at / 1000), "data": {name: shapes.double(p.value, p.nan)}}
                 for p in points
             ],
         }
@@ -234,11 +236,11 @@ def _run(ctx: Context, workspace: ResourceId, full: Full, job: Json | None) -> J
     run, tags = full.run, dict(full.tags)
     facts = job or {}
     user = {"userObjectId": None, "userPuId": None, "userIdp": None, "userTenantId": None, "userName": run.user, "upn": None}
-    started = facts.get("startTimeUtc") if job is not None else timestamp(run.started)
-    ended = facts.get("endTimeUtc") if job is not None else timestamp(run.ended) if run.ended is not None else None
+    started = facts.get("startTimeUtc") if job is not None else _time(run.started)
+    ended = facts.get("endTimeUtc") if job is not None else _time(run.ended)
     error = facts.get("error")
     return {
-        "runNumber": run.seq, "rootRunId": run.parent or run.id, "createdUtc": timestamp(run.started) if job is None else facts.get("createdUtc") or started or timestamp(run.started),
+        "runNumber": run.seq, "rootRunId": run.parent or run.id, "createdUtc": facts.get("createdUtc") or started or _time(run.started),
         "createdBy": user, "userId": run.user, "token": None, "tokenExpiryTimeUtc": None, "error": {"error": error} if error else None, "warnings": None,
         "revision": 1, "runUuid": None, "runId": run.id, "parentRunId": run.parent, "experimentId": full.experiment.id, "experimentName": full.experiment.name,
         "status": facts.get("status") or to_history(run.status), "startTimeUtc": started, "endTimeUtc": ended, "isVirtual": False,
@@ -251,6 +253,11 @@ def _run(ctx: Context, workspace: ResourceId, full: Full, job: Json | None) -> J
         "inputs": _inputs(facts.get("inputs")), "outputs": _outputs(ctx, workspace, run.id, facts.get("outputs")), "lastModifiedUtc": None,
         "artifactUri": f"azureml://{ctx.services.base_url.removeprefix('https://')}{workspace}/experiments/{full.experiment.id}/runs/{run.id}/artifacts",
     }
+
+
+def _time(seconds: float | None) -> str | None:
+    """MLflow's clients may give any number as a time; what no calendar has is left out."""
+    return timestamp(seconds) if seconds is not None and 0 <= seconds < 253_402_300_800 else None
 
 
 def _texts(values: Any) -> dict[str, str]:

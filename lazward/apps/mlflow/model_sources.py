@@ -19,7 +19,7 @@ _PLUGIN = re.compile(r"azureml://[^/]*(?P<workspace>/subscriptions/.+/workspaces
 _UPLOADED = re.compile(r"azureml://artifacts/(?P<path>LocalUpload/[^/?#]+/[^?#]+)")
 
 
-async def artifact_source(call: Call, source: str, run_id: str, model_id: str) -> tuple[str, str]:
+async def artifact_source(call: Call, source: str) -> tuple[str, str]:
     """(modelUri, id of the logged model it is or ""). INVALID_PARAMETER_VALUE for what is no place a model can be read from."""
     if len(source) > 4096 or "\\" in source:
         raise _refused(source)
@@ -37,10 +37,8 @@ async def artifact_source(call: Call, source: str, run_id: str, model_id: str) -
         return _readable(call, Root("", CONTAINER, "LocalUpload"), match["path"].removeprefix("LocalUpload/")), ""
     if urlsplit(source).scheme.lower() in ("", "file", "ftp", "mlflow-artifacts", "models", "dbfs"):
         raise _refused(source)
-    if run_id:  # a run of another workspace is as good as none
-        await store.root(call.key, run_id)
     parse_uri(source, "source", "models")
-    return source, model_id
+    return source, ""
 
 
 async def _in_root(call: Call, store: RunArtifacts, root: str, path: str | None) -> tuple[str, str]:

@@ -8,94 +8,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Protocol
-
-import msgspec
+from typing import Any
 
 from lazward.apps.mlflow import shapes
 from lazward.apps.mlflow.call import Call
 from lazward.apps.mlflow.memory_search import page
 from lazward.apps.mlflow.model_sources import artifact_source
+from lazward.apps.mlflow.models_port import ModelRegistryPort, ModelVersion, RegisteredModel
 from lazward.apps.mlflow.shapes import Json
-from lazward.contract.caller import Caller
 from lazward.contract.ids import check_name
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking import names
 from lazward.domain.tracking.filter import MODEL_VERSIONS, REGISTERED_MODELS, parse_filter, parse_orders
+from lazward.storage import logged_models, runs
 
 SOURCE, RUN, RUN_LINK, LOGGED_MODEL, ALIAS, USER = (
     "mlflow.source", "mlflow.runId", "mlflow.runLink", "mlflow.modelId", "mlflow.alias.", "mlflow.user",
 )
+PROMPT = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among models, and shows them only when asked
 STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
 _ALIAS = re.compile(r"[\w\-]{1,255}")
 _VERSION_ALIAS = re.compile(r"[vV]\d+")
-
-
-class RegisteredModel(msgspec.Struct):
-    """A model container. Times are unix seconds."""
-
-    name: str
-    description: str
-    tags: dict[str, str]
-    properties: dict[str, str]
-    created: float
-    updated: float
-
-
-class ModelVersion(msgspec.Struct):
-    """uri: azureml:// or web URI of the files (ARM's modelUri). type: mlflow_model | custom_model | triton_model."""
-
-    name: str
-    version: str
-    uri: str
-    type: str
-    description: str
-    tags: dict[str, str]
-    properties: dict[str, str]
-    stage: str
-    created: float
-    updated: float
-    job_name: str = ""
-
-
-class ModelRegistryPort(Protocol):
-    """The workspace's models. `workspace` is its key. Archived ones are not seen. Implemented in apps/ports.py."""
-
-    async def models(self, workspace: str) -> list[RegisteredModel]: ...
-
-    async def model(self, workspace: str, name: str) -> RegisteredModel | None: ...
-
-    async def create_model(self, workspace: str, name: str, description: str, tags: dict[str, str], caller: Caller) -> RegisteredModel | None:
-        """None when there is one of that name."""
-        ...
-
-    async def update_model(self, workspace: str, name: str, change: Callable[[RegisteredModel], None], caller: Caller) -> RegisteredModel | None:
-        """Applies `change` to description, tags and properties in one transaction; None when it is not there. May run twice."""
-        ...
-
-    async def delete_model(self, workspace: str, name: str) -> bool:
-        """With all its versions."""
-        ...
-
-    async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
-        """Of one model, or of all; oldest first."""
-        ...
-
-    async def version(self, workspace: str, name: str, version: str) -> ModelVersion | None: ...
-
-    async def create_version(self, workspace: str, draft: ModelVersion, caller: Caller) -> ModelVersion:
-        """Under the next free number (draft.version is ""); makes the model when it is new."""
-        ...
-
-    async def update_version(self, workspace: str, name: str, version: str, change: Callable[[ModelVersion], None], caller: Caller) -> ModelVersion | None:
-        """Applies `change` to description, tags, properties and stage."""
-        ...
-
-    async def delete_version(self, workspace: str, name: str, version: str) -> bool: ...
-
-    async def place(self, workspace: str, name: str, version: str) -> tuple[str, str, str] | None:
-        """(account, container, path) of a version's files; None when it is not there. ArmError when they are on the web."""
-        ...
 
 
 def _port(call: Call) -> ModelRegistryPort:
@@ -157,7 +90,10 @@ async def search_models(call: Call) -> Json:
     condition = parse_filter(call.text("filter"), REGISTERED_MODELS)
     orders = parse_orders(call.items("order_by"), REGISTERED_MODELS)
     models, versions = await _port(call).models(call.key), await _port(call).versions(call.key)
-    facts = [({"name": m.name, "timestamp": m.created * 1000, "last_updated_timestamp": m.updated * 1000}, m.tags, m) for m in models]
+    facts = [
+        ({"name": m.name, "timestamp": m.created * 1000, "last_updated_timestamp": m.updated * 1000}, {PROMPT: "false", **m.tags}, m)
+        for m in models if not _hidden(call, m)
+    ]
     found, token = page(facts, condition, orders, [("name", True)], call.limit(100, 1000), call.text("page_token") or None)
     shown = [_model(call, m, [v for v in versions if v.name == m.name]) for m in found]
     return {"registered_models": shown} | ({"next_page_token": token} if token else {})
@@ -218,9 +154,13 @@ async def get_by_alias(call: Call) -> Json:
 
 async def create_version(call: Call) -> Json:
     name, source = _name(call), call.required("source")
-    run, model_id = call.text("run_id"), call.text("model_id")
-    uri, of_model = await artifact_source(call, source, run, model_id)
-    kept = {SOURCE: source, RUN: run, RUN_LINK: call.text("run_link"), LOGGED_MODEL: model_id or of_model, USER: call.user}
+    uri, of_model = await artifact_source(call, source)
+    run, model_id = call.text("run_id"), call.text("model_id") or of_model
+    if run:  # one of another workspace is as good as none
+        await call.read(runs.get, run)
+    if model_id:
+        run = run or (await call.read(logged_models.get, model_id)).run
+    kept = {SOURCE: source, RUN: run, RUN_LINK: call.text("run_link"), LOGGED_MODEL: model_id, USER: call.user}
     draft = ModelVersion(
         name, "", uri, "mlflow_model", call.text("description"), dict(call.pairs("tags")), {k: v for k, v in kept.items() if v}, "", call.now, call.now,
         job_name=run,
@@ -256,11 +196,11 @@ async def delete_version(call: Call) -> Json:
 async def search_versions(call: Call) -> Json:
     condition = parse_filter(call.text("filter"), MODEL_VERSIONS)
     orders = parse_orders(call.items("order_by"), MODEL_VERSIONS)
-    models = {m.name: _aliases_of(m) for m in await _port(call).models(call.key)}
-    facts = [(_facts(v), v.tags, v) for v in await _port(call).versions(call.key)]
+    models = {m.name: _aliases_of(m) for m in await _port(call).models(call.key) if not _hidden(call, m)}
+    facts = [(_facts(v), {PROMPT: "false", **v.tags}, v) for v in await _port(call).versions(call.key) if v.name in models]
     ties = [("last_updated_timestamp", False), ("name", True), ("version_number", False)]
     found, token = page(facts, condition, orders, ties, call.limit(10_000, 200_000), call.text("page_token") or None)
-    return {"model_versions": [_version(call, v, models.get(v.name, {})) for v in found]} | ({"next_page_token": token} if token else {})
+    return {"model_versions": [_version(call, v, models[v.name]) for v in found]} | ({"next_page_token": token} if token else {})
 
 
 async def download_uri(call: Call) -> Json:
@@ -324,6 +264,10 @@ def _version(call: Call, v: ModelVersion, aliases: dict[str, str]) -> Json:
         "aliases": sorted(alias for alias, of in aliases.items() if of == v.version),
     }
     return shown | ({"model_id": v.properties[LOGGED_MODEL]} if v.properties.get(LOGGED_MODEL) else {})
+
+
+def _hidden(call: Call, m: RegisteredModel) -> bool:
+    return m.tags.get(PROMPT, "").lower() == "true" and PROMPT not in call.text("filter")
 
 
 def _facts(v: ModelVersion) -> Json:

@@ -46,9 +46,8 @@ def fill_workspace(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     )
     properties.setdefault("friendlyName", ctx.rid.name)
     properties.setdefault("description", "")
-    properties.setdefault("keyVault", f"{provider}/Microsoft.KeyVault/vaults/kv{account[2:22]}")
-    properties.setdefault("applicationInsights", f"{provider}/Microsoft.Insights/components/{ctx.rid.name}")
-    properties.setdefault("containerRegistry", None)
+    for companion in ("keyVault", "applicationInsights", "containerRegistry"):
+        properties.setdefault(companion, None)  # there is none, and clients that clean up would look for it
     properties.setdefault("hbiWorkspace", False)
     properties.setdefault("v1LegacyMode", False)
     properties.setdefault("publicNetworkAccess", "Disabled")

@@ -12,7 +12,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import httpx2
@@ -24,8 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from lazward.apps.serving.gateway import Gateway
 from lazward.domain.serving import DeploymentState
 from lazward.execution.serving import Service, probe_socket, process_spec, read_status, worker_sockets
-
-DEADLINE_S = 30
+from tests.execution.runtime.serve.processes import DEADLINE_S, wait_for
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +37,15 @@ def folder():
 @pytest.fixture(scope="session")
 def certificate(folder):
     """(certificate, key) PEM files for localhost."""
+    return write_certificate(folder / "tls")
+
+
+@pytest.fixture
+def make_certificate():
+    return write_certificate
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.datetime.now(datetime.UTC)
@@ -55,8 +62,8 @@ def certificate(folder):
         .add_extension(x509.BasicConstraints(True, None), True)
         .sign(key, hashes.SHA256())
     )
-    (folder / "tls").mkdir()
-    cert_file, key_file = folder / "tls" / "cert.pem", folder / "tls" / "key.pem"
+    folder.mkdir()
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
     cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(
         key.private_bytes(
@@ -69,16 +76,13 @@ def certificate(folder):
 @pytest.fixture(scope="session")
 def envoy(folder, certificate):
     """(gateway, base URL) of a running Envoy."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    gateway = Gateway(folder / "gw", "127.0.0.1", port, *certificate)
+    gateway = Gateway(folder / "gw", "127.0.0.1", free_port(), *certificate)
     gateway.prepare()
     with (folder / "envoy.log").open("wb") as log:
         process = subprocess.Popen(gateway.argv(threads=1), stdout=log, stderr=log)
     try:
         asyncio.run(gateway.wait_running())
-        yield gateway, f"https://localhost:{port}"
+        yield gateway, f"https://localhost:{gateway.port}"
     finally:
         process.terminate()
         process.wait()
@@ -96,6 +100,12 @@ def client(envoy, certificate):
     context = ssl.create_default_context(cafile=certificate[0])
     limits = httpx2.Limits(max_connections=100)
     return httpx2.AsyncClient(base_url=envoy[1], verify=context, timeout=30, limits=limits)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class Server:
@@ -162,10 +172,3 @@ def serve(folder):
     for server in servers:
         server.stop()
 
-
-def wait_for(condition, explain=lambda: "") -> None:
-    """Polls until the condition holds; fails after DEADLINE_S."""
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, f"not reached in {DEADLINE_S} s\n{explain()}"
-        time.sleep(0.02)

@@ -3,14 +3,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import ssl
 import stat
+import subprocess
 import time
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from lazward.apps.serving.gateway import GatewayError
+from lazward.apps.serving.gateway import Gateway, GatewayError, parse_statistics
 from lazward.domain.serving import (
     DeploymentState,
     EndpointState,
@@ -18,7 +20,8 @@ from lazward.domain.serving import (
     TokenTrust,
     endpoint_token_claims,
 )
-from tests.apps.serving.conftest import wait_for
+from tests.apps.serving.conftest import free_port
+from tests.execution.runtime.serve.processes import wait_for
 
 KEYS = ("primary-key-0123456789", "secondary-key-9876543210")
 BEARER = {"Authorization": f"Bearer {KEYS[0]}"}
@@ -330,9 +333,66 @@ async def test_keys_and_workers_change_under_load_without_a_failure(gateway, cli
     assert load.seen == {"blue", "old", "successor"}
 
 
-async def test_a_killed_worker_costs_only_what_it_was_scoring(gateway, client, serve):
-    server = serve(ECHO, workers=2, env={"WHO": "two"})
+async def test_requests_under_way_end_well_when_their_workers_are_replaced_or_removed(gateway, client, serve, blue):
+    for successor in (endpoint({"d": blue.deployment()}, {"d": 100}), endpoint({}), None):
+        server = serve(WAITING, timeout_s=60)
+        await gateway.update(state(endpoint({"d": server.deployment()}, {"d": 100})))
+        under_way = asyncio.create_task(client.post("/ws/ep/score", content="x", headers=BEARER))
+        await asyncio.to_thread(wait_for, (server.folder / "begun").exists)
+        await gateway.update(state(successor) if successor else state())
+        server.process.terminate()
+        (server.folder / "go").touch()
+        assert (await under_way).json() == "done"
+
+
+async def test_a_killed_envoy_serves_again_from_its_files_alone(gateway, client, blue, folder, certificate):
+    own = Gateway(folder / "gw2", "127.0.0.1", free_port(), *certificate)
+    own.prepare()
+    with (folder / "envoy2.log").open("ab") as log:
+        for attempt in range(2):
+            process = subprocess.Popen(own.argv(threads=1), stdout=log, stderr=log)  # noqa: ASYNC220
+            try:
+                await own.wait_running()
+                if attempt == 0:
+                    assert await own.update(state(endpoint({"blue": blue.deployment()}, {"blue": 100})))
+                url = f"https://localhost:{own.port}/ws/ep/score"
+                assert (await client.post(url, headers=BEARER)).status_code == 200
+            finally:
+                process.kill()
+                process.wait()
+    # Without Envoy an update is for its next start.
+    assert await own.update(state())
+    assert not await own.update(state())
+    with pytest.raises(GatewayError, match="does not answer"):
+        await own.statistics()
+    with pytest.raises(GatewayError, match="does not answer"):
+        await own.wait_running(0.1)
+
+
+async def test_a_renewed_certificate_is_read_again(gateway, client, envoy, folder, certificate, make_certificate):
+    host, port = envoy[1].removeprefix("https://").split(":")
+
+    def served() -> str:
+        return ssl.get_server_certificate((host, int(port)))
+
+    before = await asyncio.to_thread(served)
+    for old, new in zip(certificate, make_certificate(folder / "renewed"), strict=True):
+        new.replace(old)
+    await asyncio.to_thread(wait_for, lambda: served() != before)
+
+
+async def test_large_bodies_pass(gateway, client, serve):
+    script = "def init(): pass\ndef run(data): return len(data)"
+    server = serve(script, timeout_s=60)
     await gateway.update(state(endpoint({"d": server.deployment()}, {"d": 100})))
+    answer = await client.post("/ws/ep/score", content=b"x" * 20_000_000, headers=BEARER)
+    assert answer.json() == 20_000_000
+
+
+@pytest.mark.parametrize("resend", [False, True])
+async def test_a_killed_worker_costs_only_what_it_was_scoring(gateway, client, serve, resend):
+    server = serve(ECHO, workers=2, env={"WHO": "two"})
+    await gateway.update(state(endpoint({"d": server.deployment(resend=resend)}, {"d": 100})))
     load = Load(client)
     for index in (0, 1):
         await load.more()
@@ -342,9 +402,9 @@ async def test_a_killed_worker_costs_only_what_it_was_scoring(gateway, client, s
             await asyncio.sleep(0.01)
         await load.more()
     await load.stop()
-    # What was with the worker can not be sent again: it may have had effects.
+    # What was with the worker is only sent again when it may be: it may have had effects.
     assert all("ModelProcessEnded" in text for _, text in load.failures), load.failures
-    assert len(load.failures) <= 2 * 4
+    assert len(load.failures) <= (0 if resend else 2 * 2 * 4)  # a dying worker may take a connection more
     assert [worker.restarts for worker in server.status.workers] == [1, 1]
 
 
@@ -384,5 +444,29 @@ async def test_statistics_count_by_deployment(gateway, client, blue):
     assert before is None or before.requests == 0
     for query in ("", "", "?status=404"):
         await client.post(f"/ws/ep/score{query}", headers=BEARER)
-    counts = (await gateway.statistics())["ws/ep/counted"]
+    statistics = await gateway.statistics()
+    assert not [name for name in statistics if name.startswith("ws/ep/counted") and name != "ws/ep/counted"]
+    counts = statistics["ws/ep/counted"]
     assert (counts.requests, counts.succeeded, counts.client_errors) == (3, 2, 1)
+
+
+def test_latencies_are_read_from_histograms():
+    answer = {
+        "stats": [
+            {"name": "cluster.w/e/d.upstream_rq_total", "value": 7},
+            {"name": "cluster.w/e/d.external.upstream_rq_2xx", "value": 7},
+            {
+                "histograms": {
+                    "supported_quantiles": [0, 50, 95, 99, 99.5],
+                    "computed_quantiles": [
+                        {
+                            "name": "cluster.w/e/d.upstream_rq_time",
+                            "values": [{"interval": None, "cumulative": value} for value in (0, 1.5, 9, 20, 30)],
+                        }
+                    ],
+                }
+            },
+        ]
+    }
+    (counts,) = parse_statistics(answer).values()
+    assert (counts.requests, counts.succeeded, counts.p50_ms, counts.p95_ms, counts.p99_ms) == (7, 0, 1.5, 9, 20)

@@ -10,6 +10,8 @@ PACKAGE = __name__.rpartition(".")[0]
 
 def short(error: BaseException) -> str:
     """Type and message, at most 2,000 characters."""
+    if type(error).__module__.startswith(PACKAGE):  # ours: the name of the module would tell nothing
+        return f"{type(error).__name__}: {error}"[:2000]
     return "".join(traceback.format_exception_only(type(error), error)).strip()[:2000]
 
 

@@ -1,0 +1,77 @@
+"""The models of a workspace as the registry calls need them; ARM's documents stand behind it (apps/ports.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from lazward.contract.caller import Caller
+
+
+class RegisteredModel(msgspec.Struct):
+    """A model container. Times are unix seconds."""
+
+    name: str
+    description: str
+    tags: dict[str, str]
+    properties: dict[str, str]
+    created: float
+    updated: float
+
+
+class ModelVersion(msgspec.Struct):
+    """uri: azureml:// or web URI of the files (ARM's modelUri). type: mlflow_model | custom_model | triton_model."""
+
+    name: str
+    version: str
+    uri: str
+    type: str
+    description: str
+    tags: dict[str, str]
+    properties: dict[str, str]
+    stage: str
+    created: float
+    updated: float
+    job_name: str = ""
+
+
+class ModelRegistryPort(Protocol):
+    """The workspace's models. `workspace` is its key. Archived ones are not seen. Implemented in apps/ports.py."""
+
+    async def models(self, workspace: str) -> list[RegisteredModel]: ...
+
+    async def model(self, workspace: str, name: str) -> RegisteredModel | None: ...
+
+    async def create_model(self, workspace: str, name: str, description: str, tags: dict[str, str], caller: Caller) -> RegisteredModel | None:
+        """None when there is one of that name."""
+        ...
+
+    async def update_model(self, workspace: str, name: str, change: Callable[[RegisteredModel], None], caller: Caller) -> RegisteredModel | None:
+        """Applies `change` to description, tags and properties in one transaction; None when it is not there. May run twice."""
+        ...
+
+    async def delete_model(self, workspace: str, name: str) -> bool:
+        """With all its versions."""
+        ...
+
+    async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
+        """Of one model, or of all; oldest first."""
+        ...
+
+    async def version(self, workspace: str, name: str, version: str) -> ModelVersion | None: ...
+
+    async def create_version(self, workspace: str, draft: ModelVersion, caller: Caller) -> ModelVersion:
+        """Under the next free number (draft.version is ""); makes the model when it is new."""
+        ...
+
+    async def update_version(self, workspace: str, name: str, version: str, change: Callable[[ModelVersion], None], caller: Caller) -> ModelVersion | None:
+        """Applies `change` to description, tags, properties and stage."""
+        ...
+
+    async def delete_version(self, workspace: str, name: str, version: str) -> bool: ...
+
+    async def place(self, workspace: str, name: str, version: str) -> tuple[str, str, str] | None:
+        """(account, container, path) of a version's files; None when it is not there. ArmError when they are on the web."""
+        ...
