@@ -328,6 +328,11 @@ async def test_keys_and_workers_change_under_load_without_a_failure(gateway, cli
         await load.more()
     old.stop()
     await load.more()
+    # New token keys replace the listener.
+    trust = TokenTrust(json.dumps(KeySet([RSAKey.generate_key(2048, auto_kid=True)]).as_dict(private=False)), "https://issuer/")
+    tokens = GatewayState(serving(successor, new_keys).endpoints, trust)
+    assert await gateway.update(tokens)
+    await load.more()
     await load.stop()
     assert load.failures == []
     assert load.seen == {"blue", "old", "successor"}
