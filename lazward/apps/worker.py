@@ -16,6 +16,7 @@ from lazward.execution.environments import EnvironmentCache
 from lazward.execution.local import LocalExecutor
 from lazward.orchestration.admission import Admission
 from lazward.orchestration.gateway import DEPLOYMENTS
+from lazward.orchestration.instances import facts_of
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
 from lazward.storage.db import Database, Tx
@@ -46,5 +47,5 @@ def standing_work(tx: Tx, now: float) -> None:
     """Work that must always be there: the gateway in step with the database, a keeper for every deployment."""
     tasks.enqueue(tx, "gateway.sync", "gateway", {}, now)
     for row in resources.every(tx, DEPLOYMENTS):
-        if (row.doc.get("lazward") or {}).get("instances"):
+        if facts_of(row).get("instances"):
             tasks.enqueue(tx, "deployment.keep", row.key, {}, now)

@@ -23,7 +23,7 @@ class CuratedEnvironment(msgspec.Struct, frozen=True):
     description: str
 
 
-_TRACKING = ("mlflow-skinny", "azureml-mlflow")
+_TRACKING = ("mlflow-skinny", "azureml-mlflow", "skops")  # skops: how mlflow.sklearn saves models
 _DATA = ("numpy<2", "pandas>=1.1,<2", "scipy>=1.5", "matplotlib>=3.3", "joblib", "psutil", "tqdm", "pyarrow")
 _MODERN_DATA = ("numpy", "pandas<3", "scipy", "matplotlib", "joblib", "psutil", "tqdm", "pyarrow", "scikit-learn")
 _SERVER = ("azureml-inference-server-http", "inference-schema[numpy-support]", "joblib", "numpy")

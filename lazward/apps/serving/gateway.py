@@ -19,8 +19,8 @@ import msgspec
 
 from lazward.domain.envoy import LISTENER_STAT, ROUTES, Files, Listen, envoy_config, versioned
 from lazward.domain.serving import GatewayState
+from lazward.execution.serving import MAX_SOCKET_PATH, socket_folder
 
-MAX_SOCKET_PATH = 103  # bytes; what the smallest of the systems we run on takes
 VERSIONS = {  # document -> statistics that tell which version Envoy has, and how often it refused one
     "cds": ("cluster_manager.cds.version_text", "cluster_manager.cds.update_rejected"),
     "lds": ("listener_manager.lds.version_text", "listener_manager.lds.update_rejected"),
@@ -58,7 +58,7 @@ class Gateway:
         self.port = port
         self._listen = Listen(host, port)
         self._files = Files(
-            admin_socket=str(self.directory / "admin.sock"),
+            admin_socket=str(_admin_socket(self.directory)),
             lds=str(self.directory / "lds.json"),
             cds=str(self.directory / "cds.json"),
             rds=str(self.directory / "rds.json"),
@@ -66,8 +66,6 @@ class Gateway:
             certificate=str(certificate.resolve()),
             private_key=str(private_key.resolve()),
         )
-        if len(os.fsencode(self._files.admin_socket)) > MAX_SOCKET_PATH:
-            raise ValueError(f"the path of the gateway's folder is too long for a unix socket: {self.directory}")
         self._lock = asyncio.Lock()
 
     def prepare(self) -> None:
@@ -197,6 +195,12 @@ class Gateway:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def _admin_socket(directory: Path) -> Path:
+    """In the gateway's folder, or in one of a short name where the path would be too long for a socket."""
+    path = directory / "admin.sock"
+    return path if len(os.fsencode(path)) <= MAX_SOCKET_PATH else socket_folder(directory) / path.name
 
 
 def envoy_path() -> str:
