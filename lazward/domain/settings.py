@@ -67,9 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Environments of jobs and deployments
     allow_python_download: Annotated[bool, _doc(
         "Whether a Python version that an environment asks for, and this machine lacks, may be downloaded by uv.")] = False
-    torch_backend: Annotated[str, _doc(
-        "Which PyTorch builds environments get: `auto` looks at the machine's GPU driver; or `cpu`, `cu128`, ... as in `uv pip install --torch-backend`.",
-        pattern="^[a-z0-9.]{1,20}$")] = "auto"
+    torch_backend: Annotated[Literal["auto", "cpu", "cuda"], _doc(
+        "Which PyTorch builds environments get: `auto` takes CPU builds where the machine has no GPU, `cpu` and `cuda` decide it.")] = "auto"
 
     # Lifetimes of credentials
     access_token_lifetime: Annotated[Seconds, _doc("Lifetime of an access token.", "seconds", le=DAY)] = HOUR
