@@ -2,10 +2,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any, ClassVar
 
 import pytest
 
-from lazward.domain.rbac_roles import BUILT_IN, CONTRIBUTOR, DATA_SCIENTIST, OWNER, RBAC_ADMINISTRATOR, READER, USER_ACCESS_ADMINISTRATOR
+from lazward.domain.rbac_roles import (
+    BUILT_IN,
+    CONTRIBUTOR,
+    DATA_SCIENTIST,
+    OWNER,
+    RBAC_ADMINISTRATOR,
+    READER,
+    USER_ACCESS_ADMINISTRATOR,
+)
 from lazward.storage.db import Database
 from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, World
 
@@ -180,7 +189,7 @@ class TestListAndDeleteAssignments:
 
 
 class TestRoleDefinitions:
-    ROLE = {"properties": {"roleName": "Job Watcher", "description": "d", "type": "CustomRole", "assignableScopes": [AT_SUB], "permissions": [
+    ROLE: ClassVar[dict[str, Any]] = {"properties": {"roleName": "Job Watcher", "description": "d", "type": "CustomRole", "assignableScopes": [AT_SUB], "permissions": [
         {"actions": ["Microsoft.MachineLearningServices/workspaces/jobs/read"], "notActions": [], "dataActions": [], "notDataActions": []}]}}
 
     async def names(self, world: World, scope: str, filter_: str = "") -> list[str]:
