@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any, ClassVar
 
 import pytest
 
@@ -188,7 +189,7 @@ class TestListAndDeleteAssignments:
 
 
 class TestRoleDefinitions:
-    ROLE = {"properties": {"roleName": "Job Watcher", "description": "d", "type": "CustomRole", "assignableScopes": [AT_SUB], "permissions": [
+    ROLE: ClassVar[dict[str, Any]] = {"properties": {"roleName": "Job Watcher", "description": "d", "type": "CustomRole", "assignableScopes": [AT_SUB], "permissions": [
         {"actions": ["Microsoft.MachineLearningServices/workspaces/jobs/read"], "notActions": [], "dataActions": [], "notDataActions": []}]}}
 
     async def names(self, world: World, scope: str, filter_: str = "") -> list[str]:
