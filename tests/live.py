@@ -124,7 +124,7 @@ def serve(
             time.sleep(0.005)
         yield Live(port, str(certificate), services, db, authority)
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # clients keep their connections open
         thread.join(10)
         listener.close()
         if own:

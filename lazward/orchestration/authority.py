@@ -22,7 +22,7 @@ from lazward.identity import tokens
 from lazward.identity.tokens import SigningKeys, UnknownKey, unauthorized
 from lazward.orchestration import signing
 from lazward.orchestration.directory import Directory, State
-from lazward.storage import access
+from lazward.storage import access, tasks
 from lazward.storage.db import Database, Tx
 from lazward.storage.secrets import Vault
 
@@ -218,7 +218,9 @@ class Authority:
         await self.directory.read()
 
     def changed(self, tx: Tx) -> None:
-        """Call in a transaction that changes who may do what: the next check of this process sees it."""
+        """Call in a transaction that changes who may do what, or the signing keys: the next check of this process sees it, and
+        the gateway is told."""
+        tasks.enqueue(tx, "gateway.sync", "gateway", {}, self.now())
         tx.run_after_commit(self.directory.forget)
 
     def rotate_key(self, tx: Tx, now: float, *, revoke_old: bool = False) -> str:
@@ -231,8 +233,12 @@ class Authority:
         """The upkeep of signing keys; costs microseconds while there is nothing to do."""
         state, now, longest = await self.directory.fresh(), self.now(), max(JOB_TOKEN_S, self.lifetime)
         if signing.is_due(state.key_names, now, self.key_lifetime, longest):
-            await self.db.write(signing.keep_up, self.vault, now, self.key_lifetime, longest)
-            await self.refresh()
+
+            def renew(tx: Tx) -> None:
+                signing.keep_up(tx, self.vault, now, self.key_lifetime, longest)
+                self.changed(tx)
+
+            await self.db.write(renew)
 
     def challenge(self, message: str, code: str = "InvalidAuthenticationToken") -> ArmError:
         """A 401 as ARM words it. message: fixed words only, for it is put into a header."""

@@ -79,9 +79,10 @@ async def delete_workspace(work: Work) -> Outcome:
 
     if await runtime.db.write(cancel_all):
         return Outcome("InProgress", delay=0.5)
-    from lazward.orchestration.endpoints import stop_all_below
+    from lazward.orchestration.endpoints import end_endpoints
 
-    await stop_all_below(runtime, work.subject)
+    if not await end_endpoints(runtime, work.subject):
+        return Outcome("InProgress", delay=0.1)
     await runtime.blobs.delete_account(account_of(workspace))
     now = work.now()
 

@@ -7,7 +7,8 @@ from starlette.responses import Response
 from lazward.apps.arm.engine import Call, action, written
 from lazward.apps.arm.operations import operation_headers
 from lazward.domain.resource import Doc, WriteContext
-from lazward.orchestration.jobs import request_cancel, submit
+from lazward.orchestration.job_submit import submit
+from lazward.orchestration.jobs import request_cancel
 from lazward.storage import runs
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 from lazward.apps.arm import listing
@@ -221,9 +222,8 @@ def store(
     doc["properties"].pop("provisioningState", None)
     if old is not None and PRIVATE in old.doc:
         doc[PRIVATE] = old.doc[PRIVATE]
-    if old is not None:
-        if declared.provision and old.properties.get("provisioningState", "Succeeded") not in TERMINAL:
-            raise conflict(f"{declared.path} '{rid.name}' is {old.properties['provisioningState'].lower()}; wait for that operation to end.")
+    if above is not None and above.properties.get("provisioningState") == "Deleting":
+        raise conflict(f"'{above.name}' is being deleted: nothing can be made in it.")
     scope = rid.workspace.key
     workspace = above if above is not None and above.key == scope else resources.get(tx, scope)
     context = WriteContext(
@@ -232,6 +232,12 @@ def store(
     )
     if declared.before_write:
         declared.before_write(doc, copy.deepcopy(old.doc) if old else None, context)
+    if old is not None and declared.provision and old.properties.get("provisioningState", "Succeeded") not in TERMINAL:
+        # A client whose connection broke before the answer says the same again: it gets the operation that goes on already.
+        going_on = tasks.open_for(tx, old.key, declared.provision)
+        if going_on is None or not _same(doc, old.doc):
+            raise conflict(f"{declared.path} '{rid.name}' is {old.properties['provisioningState'].lower()}; wait for that operation to end.")
+        return old, True, going_on.id
     if old is not None:
         check_immutable(declared, doc, old.doc)
     doc["systemData"] = system_data(facts.caller, facts.now, old.doc.get("systemData") if old else None)
@@ -313,6 +319,17 @@ def _parent_row(tx: Tx, declared: ResourceType, rid: ResourceId, facts: Facts) -
             raise not_found(f"Resource group '{parent.group}'", code="ResourceGroupNotFound")
         raise not_found(f"The {parent.full_type} '{parent.name}'", code="ParentResourceNotFound" if len(parent.segments) > 1 else "ResourceNotFound")
     return row
+
+
+def _same(new: Doc, old: Doc) -> bool:
+    """Whether a document says what is stored already, apart from what the server adds."""
+
+    def said(doc: Doc) -> bytes:
+        shown = {k: v for k, v in doc.items() if k not in READ_ONLY}
+        shown["properties"] = {k: v for k, v in doc["properties"].items() if k != "provisioningState"}
+        return msgspec.json.encode(shown, order="deterministic")
+
+    return said(new) == said(old)
 
 
 def _count_version(tx: Tx, container: Row, version: str, now: float) -> None:

@@ -135,11 +135,12 @@ async def put_blob_from_url(call: Call) -> Response:
 async def put_block_from_url(call: Call) -> Response:
     block_id = block_name(call.query.get("blockid", ""))
     check_blob(call.blob)
+    lease = call.conditions().lease
     part = await call.store.write(await _range_of(call))
     if not part.size or part.size > MAX_BLOCK:
         await call.store.discard(part)
         raise storage_error("OutOfRangeInput", "A block has 1 to 4000 MiB.", "x-ms-source-range")
-    await call.store.stage(call.key, block_id, part, call.conditions().lease)
+    await call.store.stage(call.key, block_id, part, lease)
     return empty(call, 201, {"x-ms-request-server-encrypted": "true"})
 
 

@@ -115,6 +115,8 @@ def fill_environment(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     if properties.get("image") and properties.get("build"):
         raise bad_request("An environment has an image or a build context, not both.", "properties.build")
     properties.setdefault("osType", "Linux")
+    if properties.get("build"):
+        properties["build"]["dockerfilePath"] = properties["build"].get("dockerfilePath") or "Dockerfile"
     properties.pop("lazwardCurated", None)  # the server's own mark
     if old and old["properties"].get("lazwardCurated"):
         properties["lazwardCurated"] = old["properties"]["lazwardCurated"]

@@ -102,7 +102,7 @@ def _fill_instance(inner: Doc, before: Doc, ctx: WriteContext, now: str) -> None
         for index, entry in enumerate(schedules.get("computeStartStop") or []):
             entry.setdefault("id", ctx.new_guid())
             entry["provisioningStatus"] = "Completed"
-            if entry.get("action") not in ("Start", "Stop"):
+            if str(entry.get("action")).lower() not in ("start", "stop"):
                 raise bad_request("The action of a schedule is Start or Stop.", f"properties.properties.schedules.computeStartStop[{index}].action")
 
 
