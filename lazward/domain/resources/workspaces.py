@@ -8,6 +8,7 @@ from lazward.contract.errors import bad_request, conflict
 from lazward.domain.blobs.names import storage_account
 from lazward.domain.resource import Doc, WriteContext, resource
 
+BUILT_IN_REGISTRY = "azureml"  # holds the curated environments; everybody may read it
 KINDS = ("Default", "Hub", "Project", "FeatureStore")
 # What the server or the first write decided: it stays when a later PUT does not name it.
 KEPT = ("keyVault", "applicationInsights", "containerRegistry", "hubResourceId", "systemDatastoresAuthMode", "friendlyName")
