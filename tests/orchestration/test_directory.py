@@ -43,7 +43,7 @@ async def test_a_change_of_another_process_is_seen_within_a_second(db: Database,
     who = grant(db)
     assert (await held.fresh()) is before
     clock.at += directory.STALE_S
-    assert (await held.fresh()).allowed(who, "a/read", "/x", False)
+    assert (await held.fresh()).allowed(who, "a/read", "/x")
 
 
 async def test_nothing_is_built_anew_while_nothing_changes(db: Database, clock: Ticks, held: Directory):
@@ -58,7 +58,7 @@ async def test_a_change_of_our_own_is_seen_at_once(db: Database, held: Directory
     await held.fresh()
     who = grant(db)
     held.forget()
-    assert (await held.fresh()).allowed(who, "a/read", "/x", False)
+    assert (await held.fresh()).allowed(who, "a/read", "/x")
 
 
 async def test_a_read_that_was_overtaken_is_not_kept(db: Database, held: Directory, monkeypatch: pytest.MonkeyPatch):
