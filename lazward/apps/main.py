@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from lazward.domain.settings import Settings, decode
+from lazward.execution.serving import socket_folder
 from lazward.storage import schema
 from lazward.storage.db import Database
 
@@ -89,7 +90,7 @@ async def worker(settings: Settings) -> None:
 
 def open_database(settings: Settings) -> Database:
     """A database whose commits ring the worker's bell when they leave tasks."""
-    path = str(settings.layout.run / "worker.bell")
+    path = str(_bell(settings))
     ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ringer.setblocking(False)
 
@@ -101,8 +102,13 @@ def open_database(settings: Settings) -> Database:
     return Database(settings.database_url, ring, synchronous=settings.sqlite_synchronous)
 
 
+def _bell(settings: Settings) -> Path:
+    """The socket's path; in a folder with a short name where the data dir's is too long for one."""
+    return socket_folder(settings.layout.root) / "worker.bell"
+
+
 def _listen(settings: Settings, tasks: object) -> socket.socket:
-    path = settings.layout.run / "worker.bell"
+    path = _bell(settings)
     path.unlink(missing_ok=True)
     bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     bell.bind(str(path))

@@ -16,6 +16,7 @@ from lazward.execution.environments import EnvironmentCache
 from lazward.execution.local import LocalExecutor
 from lazward.orchestration.admission import Admission
 from lazward.orchestration.gateway import DEPLOYMENTS
+from lazward.orchestration.instances import facts_of
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
 from lazward.storage.db import Database, Tx
@@ -29,7 +30,7 @@ def build_runtime(settings: Settings, db: Database) -> Runtime:
     gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
     return Runtime(
         db=db, blobs=build_blobs(settings, db), executor=executor,
-        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download),
+        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download, gpus={"cpu": False, "cuda": True}.get(settings.torch_backend)),
         admission=Admission(limited(executor.capacity(), settings)), settings=settings, tokens=authority, now=time.time, master_key=master_key,
         data_dir=layout.root, vault=vault, gateway=gateway,
     )
@@ -46,5 +47,5 @@ def standing_work(tx: Tx, now: float) -> None:
     """Work that must always be there: the gateway in step with the database, a keeper for every deployment."""
     tasks.enqueue(tx, "gateway.sync", "gateway", {}, now)
     for row in resources.every(tx, DEPLOYMENTS):
-        if (row.doc.get("lazward") or {}).get("instances"):
+        if facts_of(row).get("instances"):
             tasks.enqueue(tx, "deployment.keep", row.key, {}, now)

@@ -67,7 +67,10 @@ def parse_uri(text: str, target: str = "uri", family: str = "data") -> DataUri:
         return DataUri("job_output", name=run, output="default", path=_clean(path, target))
     if match := _SHORT.match(uri):
         return DataUri("asset", family=family, name=match.group(1), version=match.group(2) or "", label=match.group(3) or "")
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise ArmError(400, "InvalidUri", f"'{uri[:200]}' is not a web address: {error}.", target) from None
     scheme = parts.scheme.lower()
     if scheme in ("wasbs", "wasb", "abfss", "abfs") and "@" in parts.netloc:
         container, _, host = parts.netloc.partition("@")
@@ -107,6 +110,6 @@ def _web(uri: str, target: str) -> DataUri:
 def _clean(path: str, target: str) -> str:
     """A path inside a container: no leading slash, no '.' or '..' pieces."""
     path = path.lstrip("/")
-    if any(piece in (".", "..") for piece in path.split("/")) or "\\" in path:
-        raise ArmError(400, "InvalidUri", "A path may not hold '.', '..' or a backslash.", target)
+    if any(piece in (".", "..") for piece in path.split("/")) or "\\" in path or "\0" in path:
+        raise ArmError(400, "InvalidUri", "A path may not hold '.', '..', a backslash or a NUL character.", target)
     return path

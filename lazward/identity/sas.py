@@ -182,7 +182,7 @@ def _resource(query: Mapping[str, str], container: str, blob: str) -> tuple[str,
         return "blob", blob
     if kind == "d":
         depth = query.get("sdd", "")
-        pieces = blob.strip("/").split("/") if blob.strip("/") else []
+        pieces = blob.rstrip("/").split("/") if blob.rstrip("/") else []  # "/d" is not "d": blobs may be named so
         if not depth.isdigit() or len(depth) > 3 or int(depth) > len(pieces):
             raise SignatureError(f"The path is not inside of a directory of depth sdd='{depth[:10]}'.")
         return "directory", "/".join(pieces[: int(depth)])

@@ -12,6 +12,8 @@ import msgspec
 
 from lazward.domain.ports import Capacity
 
+NEAR = 10  # places from the head of the queue that are told exactly
+
 
 class Ask(msgspec.Struct, frozen=True):
     cores: float = 1.0
@@ -73,17 +75,20 @@ class Admission:
             await self._tell()
 
     def reason(self, key: str) -> str:
-        """One sentence: what a queued job waits for, and its place."""
+        """One sentence: what a queued job waits for, and its place. The further back, the coarser, so that a long queue is not
+        written anew, job by job, each time it moves on."""
         place = next((i for i, w in enumerate(self._queue) if w.key == key), -1)
         if place < 0:
             return ""
-        ask, free = self._queue[place].ask, self.free()
-        parts = [f"{ask.cores:g} of {self.capacity.cores} cores ({free.cores:g} free)"]
+        ask, free, near = self._queue[place].ask, self.free(), place < NEAR
+        parts = [f"{ask.cores:g} of {self.capacity.cores:g} cores" + (f" ({free.cores:g} free)" if near else "")]
         if ask.memory_bytes:
-            parts.append(f"{ask.memory_bytes / 2**30:.1f} GiB of memory ({free.memory_bytes / 2**30:.1f} free)")
+            parts.append(f"{ask.memory_bytes / 2**30:.1f} GiB of memory" + (f" ({free.memory_bytes / 2**30:.1f} free)" if near else ""))
         if ask.gpus:
-            parts.append(f"{ask.gpus} GPUs ({free.gpus} free)")
-        return f"Waiting for {', '.join(parts)}; place {place + 1} of {len(self._queue)} in the queue."
+            parts.append(f"{ask.gpus} GPUs" + (f" ({free.gpus} free)" if near else ""))
+        unit = 10 ** (len(str(place)) - 1)
+        where = f"place {place + 1} in the queue" if near else f"at least {place // unit * unit} jobs are before it"
+        return f"Waiting for {', '.join(parts)}; {where}."
 
     def free(self) -> Ask:
         held = self._held.values()

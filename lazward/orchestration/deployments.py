@@ -2,53 +2,58 @@
 
 A generation is one set of instances (process groups, each with its model server). A new spec makes a new generation on sockets of
 its own; the gateway switches when every new instance is ready, so no request is dropped, and a spec that fails leaves the old
-generation serving.
+generation serving. The state of the task names every process that may run before its document does, so a worker that takes over
+at any point leaves none behind.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import posixpath
-from pathlib import Path
+import logging
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
 from lazward.contract.errors import ArmError
-from lazward.contract.ids import parse
-from lazward.domain.durations import parse_duration
-from lazward.domain.environments import translate
-from lazward.domain.package_set import EnvironmentSpec, PackageSet
-from lazward.domain.ports import LaunchSpec
-from lazward.domain.serving import SERVING_REQUIREMENTS
-from lazward.execution import serving
-from lazward.execution.environments import hold
-from lazward.execution.serving import Service
-from lazward.orchestration import environments
-from lazward.orchestration.data import Place, locate
-from lazward.orchestration.durable import Outcome, Work, handler
+from lazward.orchestration.deployment_build import build
+from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.gateway import sync_gateway
-from lazward.orchestration.job_prepare import copy_writable, remove_tree
-from lazward.orchestration.logs import LineLog, tail
-from lazward.orchestration.runtime import Runtime, launch_name
+from lazward.orchestration.instances import (
+    Instance,
+    all_run,
+    end_generation,
+    facts_of,
+    generation_folder,
+    instances_of,
+    launch_of,
+    log_folder,
+    start,
+    to_builtins,
+    until_ready,
+)
+from lazward.orchestration.job_prepare import remove_tree
+from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
 
-READY_S = 900.0  # a model may be large; one that fails says so at once
-KEEP_POLL_S = 2.0
+log = logging.getLogger("lazward.worker")
+
+__all__ = ["end_deployments", "log_folder"]
+
 # What a running instance depends on. A PUT that changes none of it changes no process.
 SPEC = ("model", "environmentId", "codeConfiguration", "environmentVariables", "instanceType", "requestSettings", "modelMountPath")
+LOOK_S = 10.0  # the handlers are told by events; this is the safety net
+STABLE_S = 60.0  # an instance that ran so long starts again without a pause
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 30.0
 
 
-class Instance(msgspec.Struct):
-    """One model server of a generation: `launch` is its name with the executor, `restarts` makes a new one each time."""
-
-    index: int
-    service: Service
-    restarts: int = 0
+class Unwanted(Exception):
+    """The deployment is being deleted."""
 
 
 def digest_of(row: Row) -> str:
@@ -56,14 +61,9 @@ def digest_of(row: Row) -> str:
     return hashlib.sha256(msgspec.json.encode([facts, (row.doc.get("sku") or {}).get("capacity")], order="deterministic")).hexdigest()[:16]
 
 
-def log_folder(runtime_data: Path, key: str) -> Path:
-    """Where the logs of a deployment lie, whatever its generation."""
-    return runtime_data / "serving" / hashlib.sha256(key.encode()).hexdigest()[:24] / "logs"
-
-
 def _failed(tx: Tx, task: Task, error: ArmError, now: float) -> None:
     row = resources.get(tx, task.subject)
-    if row is not None:
+    if row is not None and not _going(row):
         row.properties["provisioningState"] = "Failed"
         row.doc.setdefault("lazward", {})["error"] = error.as_dict()
         resources.update(tx, row, now)
@@ -73,47 +73,162 @@ def _failed(tx: Tx, task: Task, error: ArmError, now: float) -> None:
 async def apply_deployment(work: Work) -> Outcome:
     runtime: Runtime = work.services
     row = await runtime.db.read(resources.get, work.subject)
-    if row is None or row.properties.get("provisioningState") == "Deleting":
-        return Outcome()
-    current = row.doc.get("lazward") or {}
-    digest = digest_of(row)
-    now = work.now()
-    if current.get("digest") == digest and await _alive(runtime, row):
-        await sync_gateway(runtime)
-        return Outcome(also=lambda tx: _succeeded(tx, work.subject, now))
-    generation = work.state.get("generation") or int(current.get("generation") or 0) + 1
-    await work.checkpoint(generation=generation)
-    instances: list[Instance] = []
-    try:
-        instances = await _bring_up(runtime, row, generation)
-    except BaseException:
-        await _stop(runtime, row.key, generation, int((row.doc.get("sku") or {}).get("capacity") or 1))
-        raise
-    old = int(current.get("generation") or 0)
-    await work.checkpoint(lambda tx: _switch(tx, row, generation, digest, instances, now), phase="switched")
+    phase = work.state.get("phase")
+    if phase == "failed":
+        await _undo(work, runtime)
+        raise _error_from(work.state["error"])
+    if phase != "switched":
+        if row is None or _going(row):
+            await _undo(work, runtime)
+            return Outcome("Canceled")
+        if phase is None and facts_of(row).get("digest") == digest_of(row) and await all_run(runtime, row.key, facts_of(row)):
+            await sync_gateway(runtime)
+            return _done(work)
+        try:
+            await _unless_unwanted(work, runtime, _bring_up(work, runtime, row))
+        except Unwanted:
+            await _undo(work, runtime)
+            return Outcome("Canceled")
+        except LeaseLost:
+            raise
+        except Exception as cause:
+            error = cause if isinstance(cause, ArmError) else ArmError(500, "InternalError", f"{type(cause).__name__}: {cause}")
+            await work.checkpoint(phase="failed", error=error.as_dict())
+            await _undo(work, runtime)
+            raise
     await sync_gateway(runtime)
-    if old and old != generation:
-        await _stop(runtime, row.key, old, len(current.get("instances") or []) or 1)
-        await asyncio.to_thread(remove_tree, _folder(runtime, row.key, old))
+    if old := work.state.get("old"):
+        await end_generation(runtime, work.subject, old["generation"], instances_of(old))
+    return _done(work)
 
-    def done(tx: Tx) -> None:
-        _succeeded(tx, work.subject, now)
-        tasks.enqueue(tx, "deployment.keep", work.subject, {}, now)
 
-    return Outcome(also=done)
+async def _bring_up(work: Work, runtime: Runtime, row: Row) -> None:
+    """From a spec to a generation that serves; goes on where a worker before this one was."""
+    if work.state.get("phase") != "starting":
+        await _begin_generation(work)
+        instances = await build(runtime, row, work.state["generation"])
+        await work.checkpoint(phase="starting", instances=to_builtins(instances))
+    generation, instances = work.state["generation"], instances_of(work.state)
+    if await _count_ended(runtime, row.key, generation, instances):
+        await work.checkpoint(instances=to_builtins(instances))
+    for instance in instances:
+        await start(runtime, row.key, generation, instance)
+    await asyncio.gather(*(until_ready(runtime, row.key, generation, instance) for instance in instances))
+    now, digest = work.now(), digest_of(row)
+    current = facts_of(row)
+    old = {"generation": current["generation"], "instances": current["instances"]} if current.get("instances") else None
+
+    def switch(tx: Tx) -> None:
+        found = resources.get(tx, row.key)
+        if found is None or _going(found):
+            raise Unwanted
+        found.doc["lazward"] = {"generation": generation, "digest": digest, "instances": to_builtins(instances), "made": generation}
+        resources.update(tx, found, now)
+        tasks.enqueue(tx, "deployment.keep", row.key, {}, now)
+
+    await work.checkpoint(switch, phase="switched", old=old)
+
+
+async def _begin_generation(work: Work) -> None:
+    """A number that no generation before had, so that no process or socket of a failed one is taken for ours."""
+    if "generation" in work.state:
+        return
+    number = 0
+
+    def count(tx: Tx) -> None:
+        nonlocal number
+        found = resources.get(tx, work.subject)
+        if found is None:
+            raise Unwanted
+        facts = found.doc.setdefault("lazward", {})
+        number = facts["made"] = max(int(facts.get("made") or 0), int(facts.get("generation") or 0)) + 1
+        resources.update(tx, found, work.now())
+
+    await work.services.db.write(count)
+    await work.checkpoint(phase="building", generation=number)
+
+
+async def _count_ended(runtime: Runtime, key: str, generation: int, instances: list[Instance]) -> bool:
+    """Instances that ended while no worker watched (a restart of the machine) get a new launch; whether there are any."""
+    ended = [i for i in instances if (await runtime.executor.poll(launch_of(key, generation, i))).state == "ended"]
+    for instance in ended:
+        instance.restarts += 1
+    return bool(ended)
+
+
+async def _undo(work: Work, runtime: Runtime) -> None:
+    """Ends what was begun of a generation that is not to serve. Can be repeated."""
+    if "generation" in work.state:
+        await end_generation(runtime, work.subject, work.state["generation"], instances_of(work.state))
+
+
+async def _unless_unwanted(work: Work, runtime: Runtime, doing: Coroutine[Any, Any, None]) -> None:
+    """Awaits `doing`; raises Unwanted (and stops it) as soon as the deployment is to be deleted."""
+    event = runtime.cancel_event(work.subject)
+    task = asyncio.create_task(doing)
+    try:
+        while not task.done():
+            watch = asyncio.create_task(event.wait())
+            await asyncio.wait({task, watch}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            watch.cancel()
+            if not task.done() and (event.is_set() or _going(await runtime.db.read(resources.get, work.subject))):
+                raise Unwanted
+        await task
+    finally:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+def _done(work: Work) -> Outcome:
+    now = work.now()
+
+    def succeeded(tx: Tx) -> None:
+        row = resources.get(tx, work.subject)
+        if row is not None and not _going(row):
+            row.properties["provisioningState"] = "Succeeded"
+            row.doc.get("lazward", {}).pop("error", None)
+            resources.update(tx, row, now)
+
+    return Outcome(also=succeeded)
 
 
 @handler("deployment.delete")
 async def delete_deployment(work: Work) -> Outcome:
     runtime: Runtime = work.services
-    row = await runtime.db.read(resources.get, work.subject)
-    if row is not None:
-        facts = row.doc.pop("lazward", None) or {}
-        now = work.now()
-        await runtime.db.write(lambda tx: resources.update(tx, row, now) and None)
-        await sync_gateway(runtime)
-        await stop_deployment(runtime, row, facts)
+    await sync_gateway(runtime)  # it is marked, so the gateway sends it no further request
+    if not await end_deployments(runtime, [work.subject], work.now()):
+        return Outcome("InProgress", delay=0.1)
     return Outcome(also=lambda tx: resources.delete(tx, work.subject) and None)
+
+
+async def end_deployments(runtime: Runtime, keys: list[str], now: float) -> bool:
+    """Marks deployments as going, and ends their processes once nothing can start them any more. False: call it again soon."""
+
+    def mark(tx: Tx) -> list[Row]:
+        rows = [row for key in keys if (row := resources.get(tx, key)) is not None]
+        for row in rows:
+            if not _going(row):
+                row.properties["provisioningState"] = "Deleting"
+                resources.update(tx, row, now)
+        return rows
+
+    def busy(tx: Tx) -> bool:
+        return any(tasks.open_for(tx, key, kind) for key in keys for kind in ("deployment.apply", "deployment.keep"))
+
+    rows = await runtime.db.write(mark)
+    for key in keys:
+        runtime.cancel_event(key).set()
+    if await runtime.db.read(busy):
+        return False
+    for row in rows:
+        facts = facts_of(row)
+        await end_generation(runtime, row.key, int(facts.get("generation") or 0), instances_of(facts))
+        await asyncio.to_thread(remove_tree, generation_folder(runtime, row.key, 0).parent)
+    for key in keys:
+        runtime.canceled.pop(key, None)
+    return True
 
 
 @handler("deployment.keep")
@@ -122,206 +237,73 @@ async def keep_deployment(work: Work) -> Outcome:
     runtime: Runtime = work.services
     while True:
         row = await runtime.db.read(resources.get, work.subject)
-        facts = (row.doc.get("lazward") or {}) if row else {}
-        if row is None or not facts.get("instances") or row.properties.get("provisioningState") == "Deleting":
+        facts = facts_of(row)
+        if row is None or _going(row) or not facts.get("instances"):
             return Outcome()
-        generation = facts["generation"]
-        for instance in [msgspec.convert(i, Instance) for i in facts["instances"]]:
-            status = await runtime.executor.poll(_launch(row.key, generation, instance))
-            if status.state == "running":
-                continue
-            await asyncio.sleep(min(30.0, 0.2 * 2 ** min(instance.restarts, 8)))
-            instance.restarts += 1
-            now = work.now()
-            # The count is written first: a worker that dies here starts the same launch again, not a second one.
-            if await runtime.db.write(_count_restart, row.key, generation, instance, now):
-                await _start(runtime, row.key, generation, instance)
-        await asyncio.sleep(KEEP_POLL_S)
+        generation, instances = facts["generation"], instances_of(facts)
+        pauses = [await _keep(runtime, row.key, generation, instance) for instance in instances]
+        waits = [runtime.cancel_event(row.key).wait()]
+        for instance, pause in zip(instances, pauses, strict=True):
+            waits.append(asyncio.sleep(pause) if pause else runtime.executor.wait(launch_of(row.key, generation, instance), LOOK_S))
+        await _first(waits)
 
 
-async def stop_deployment(runtime: Runtime, row: Row, facts: dict[str, Any]) -> None:
-    if facts.get("generation"):
-        for instance in [msgspec.convert(i, Instance) for i in facts.get("instances") or []]:
-            await _stop_launch(runtime, _launch(row.key, facts["generation"], instance))
-        await asyncio.to_thread(remove_tree, _folder(runtime, row.key, facts["generation"]).parent)
-
-
-async def _bring_up(runtime: Runtime, row: Row, generation: int) -> list[Instance]:
-    """Environment, files and processes of a generation; returns when every instance is ready."""
-    workspace = await runtime.db.read(resources.get, parse(row.id).workspace.key)
-    if workspace is None:
-        raise ArmError(404, "ResourceNotFound", "The workspace is gone.")
-    facts = row.properties
-    folder = _folder(runtime, row.key, generation)
-    await asyncio.to_thread(_fresh, folder)
-    logs = log_folder(runtime.data_dir, row.key)
-    logs.mkdir(parents=True, exist_ok=True)
-    say = LineLog(logs / "storage-initializer.txt")
-    model_root, model = folder / "model", None
-    if facts.get("model"):
-        model = await _fetch_model(runtime, workspace, facts["model"], model_root, say)
-    code = facts.get("codeConfiguration")
-    no_code = not code
-    if no_code and not (model is not None and (model / "MLmodel").is_file()):
-        raise ArmError(400, "InvalidDeployment", "A deployment without a scoring script needs an MLflow model; the model has no MLmodel file.", "properties.model")
-    app = folder / "code"
-    app.mkdir()
-    if code and code.get("codeId"):
-        place = await runtime.db.read(locate, workspace, code["codeId"], "properties.codeConfiguration.codeId", "codes")
-        await runtime.blobs.materialize(place.account, place.container, place.path, folder / "snapshot", cache=runtime.data_dir / "cache" / "inputs")
-        await asyncio.to_thread(copy_writable, folder / "snapshot", app)
-    packages = await _packages(runtime, workspace, facts, model if no_code else None)
-    say(f"building the environment of generation {generation}")
-    environment = await environments.build(runtime, packages, say, SERVING_REQUIREMENTS)
-    hold(environment, folder)
-    variables = dict(packages.env) | {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
-    capacity = int((row.doc.get("sku") or {}).get("capacity") or 1)
-    sockets = serving.socket_folder(runtime.data_dir)
-    short = hashlib.sha256(row.key.encode()).hexdigest()[:12]
-    bundle = str(runtime.settings.layout.bundle)
-    instances = []
-    for index in range(capacity):
-        service = Service(
-            python=environment.python, socket=sockets / f"{short}.{generation}.{index}", state=folder / f"state-{index}.json", log=logs / f"inference-server-{index}.txt", app_root=app,
-            entry_script=code["scoringScript"] if code else None, model_dir=model_root if facts.get("model") else None,
-            mlflow_model=model if no_code else None, workers=serving.worker_count(variables),
-            timeout_s=parse_duration(facts["requestSettings"]["requestTimeout"], "properties.requestSettings.requestTimeout"),
-            env={"REQUESTS_CA_BUNDLE": bundle, "SSL_CERT_FILE": bundle, "HOME": str(folder), **variables},
-        )
-        instances.append(Instance(index, service))
+async def _first(waits: list[Coroutine[Any, Any, Any]]) -> None:
+    """Returns when one of them has ended."""
+    doing = [asyncio.create_task(wait) for wait in waits]
     try:
-        for instance in instances:
-            await _start(runtime, row.key, generation, instance)
-    except ValueError as error:
-        raise ArmError(400, "InvalidDeployment", str(error), "properties") from None
-    await asyncio.gather(*(_until_ready(runtime, row.key, generation, instance) for instance in instances))
-    say(f"generation {generation} is ready")
-    return instances
+        await asyncio.wait(doing, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in doing:
+            task.cancel()
+        await asyncio.gather(*doing, return_exceptions=True)
 
 
-async def _fetch_model(runtime: Runtime, workspace: Row, uri: str, root: Path, say: Any) -> Path:
-    """The model below `root` under its own name, as scoring scripts join it to AZUREML_MODEL_DIR. Returns its path."""
-    place: Place = await runtime.db.read(locate, workspace, uri, "properties.model", "models")
-    if not place.account:
-        raise ArmError(400, "InvalidModel", "The model lies outside of this server's storage.", "properties.model")
-    cache = runtime.data_dir / "cache" / "inputs"
-    name = posixpath.basename(place.path.rstrip("/")) or "model"
-    say(f"fetching the model {uri}")
-    single = await runtime.blobs.info(place.account, place.container, place.path)
-    if single is not None and single.kind != "Directory":
-        await runtime.blobs.materialize(place.account, place.container, place.path, root, cache=cache)
-        return root / name
-    made = await runtime.blobs.materialize(place.account, place.container, place.path.rstrip("/") + "/", root / name, cache=cache)
-    if not made:
-        raise ArmError(404, "ModelNotFound", f"There are no files at the model's place '{place.readable or place.path}'.", "properties.model")
-    return root / name
+async def _keep(runtime: Runtime, key: str, generation: int, instance: Instance) -> float:
+    """Starts an instance that does not run. 0.0, or the seconds after which it is to be looked at again."""
+    try:
+        return await _start_again(runtime, key, generation, instance)
+    except Exception:  # no memory for a process now, say: whoever keeps things running must not be ended by that
+        log.exception("could not start instance %d of %s again", instance.index, key)
+        return LOOK_S
 
 
-async def _packages(runtime: Runtime, workspace: Row, facts: dict[str, Any], mlflow_model: Path | None) -> PackageSet:
-    if facts.get("environmentId"):
-        return await environments.packages_of(runtime, workspace.key, facts["environmentId"], "properties.environmentId")
-    if mlflow_model is None:
-        raise ArmError(400, "InvalidDeployment", "A deployment with a scoring script needs an environment.", "properties.environmentId")
-    return await asyncio.to_thread(model_packages, mlflow_model)
-
-
-def model_packages(model: Path) -> PackageSet:
-    """The packages an MLflow model says it needs (conda.yaml, else python_env.yaml and requirements.txt), and mlflow itself."""
-    texts = {p.name: p.read_text() for p in (model / n for n in ("conda.yaml", "requirements.txt", "python_env.yaml")) if p.is_file()}
-    if "conda.yaml" in texts:
-        packages = translate(EnvironmentSpec(name="model", conda_file=texts["conda.yaml"], context_files={"requirements.txt": texts.get("requirements.txt", "")}))
-    else:
-        conda: dict[str, Any] = {"dependencies": [{"pip": texts.get("requirements.txt", "").splitlines()}]}
-        for line in texts.get("python_env.yaml", "").splitlines():
-            if line.startswith("python:"):
-                conda["dependencies"].insert(0, "python=" + line.split(":", 1)[1].strip().strip("\"'").rpartition(".")[0])
-        packages = translate(EnvironmentSpec(name="model", conda_file=conda))
-    has = {r.split("[")[0].split("=")[0].split("<")[0].split(">")[0].strip().lower() for r in packages.requirements}
-    return packages if {"mlflow", "mlflow-skinny"} & has else msgspec.structs.replace(packages, requirements=(*packages.requirements, "mlflow-skinny"))
-
-
-async def _start(runtime: Runtime, key: str, generation: int, instance: Instance) -> None:
-    spec = LaunchSpec(
-        name=_launch(key, generation, instance), processes=(serving.process_spec(instance.service),), cwd=str(instance.service.app_root), grace_s=instance.service.grace_s + 5,
-    )
-    await runtime.executor.start(spec)
-
-
-async def _until_ready(runtime: Runtime, key: str, generation: int, instance: Instance) -> None:
-    """Returns when the model is loaded; fails as soon as it is known that it will not be."""
-    name = _launch(key, generation, instance)
-    deadline = runtime.now() + READY_S
-    while runtime.now() < deadline:
-        status = await asyncio.to_thread(serving.read_status, instance.service.state)
-        if status is not None and status.ready:
-            return
-        launch = await runtime.executor.wait(name, 0.05)
-        if launch.state == "ended" or (status is not None and status.status == "failed"):
-            status = await asyncio.to_thread(serving.read_status, instance.service.state)
-            evidence = (status.traceback or status.error or "") if status else ""
-            evidence = evidence or tail(instance.service.log, 20) or launch.message
-            raise ArmError(400, "DeploymentFailed", f"The model server could not load the model:\n{evidence}", "properties")
-    raise ArmError(400, "DeploymentTimedOut", f"The model was not ready within {READY_S:g} s:\n{tail(instance.service.log, 20)}", "properties")
-
-
-async def _alive(runtime: Runtime, row: Row) -> bool:
-    facts = row.doc.get("lazward") or {}
-    for instance in [msgspec.convert(i, Instance) for i in facts.get("instances") or []]:
-        if (await runtime.executor.poll(_launch(row.key, facts["generation"], instance))).state != "running":
-            return False
-    return bool(facts.get("instances"))
-
-
-async def _stop(runtime: Runtime, key: str, generation: int, capacity: int) -> None:
-    """Ends a generation's launches; TERM lets the model servers finish what they are at."""
-    row = await runtime.db.read(resources.get, key)
-    known = [msgspec.convert(i, Instance) for i in ((row.doc.get("lazward") or {}).get("instances") or [])] if row and (row.doc.get("lazward") or {}).get("generation") == generation else []
-    names = [_launch(key, generation, i) for i in known] or [launch_name(f"{key}#{generation}.{index}", 0) for index in range(capacity)]
-    await asyncio.gather(*(_stop_launch(runtime, name) for name in names))
-
-
-async def _stop_launch(runtime: Runtime, name: str) -> None:
-    if (await runtime.executor.poll(name)).state == "unknown":
-        return
-    await runtime.executor.cancel(name)
-    await runtime.executor.wait(name, 40)
-    if (await runtime.executor.poll(name)).state == "ended":
+async def _start_again(runtime: Runtime, key: str, generation: int, instance: Instance) -> float:
+    name = launch_of(key, generation, instance)
+    status = await runtime.executor.poll(name)
+    if status.state == "running":
+        return 0.0
+    now = runtime.now()
+    if status.state == "ended":
+        ended = status.ended or now
+        instance.crashes = 0 if ended - (status.started or ended) > STABLE_S else instance.crashes + 1
+        left = ended + min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(instance.crashes, 10)) - now if instance.crashes else 0.0
+        if left > 0:
+            return min(left, LOOK_S)
+        instance.restarts += 1
+        # The count is written first: a worker that dies here starts the same launch again, not a second one.
+        if not await runtime.db.write(_count_restart, key, generation, instance, now):
+            return 0.0
         await runtime.executor.forget(name)
-
-
-def _switch(tx: Tx, row: Row, generation: int, digest: str, instances: list[Instance], now: float) -> None:
-    found = resources.get(tx, row.key)
-    if found is not None:
-        found.doc["lazward"] = {"generation": generation, "digest": digest, "instances": [msgspec.to_builtins(i, enc_hook=str) for i in instances]}
-        resources.update(tx, found, now)
-
-
-def _succeeded(tx: Tx, key: str, now: float) -> None:
-    row = resources.get(tx, key)
-    if row is not None and row.properties.get("provisioningState") != "Deleting":
-        row.properties["provisioningState"] = "Succeeded"
-        resources.update(tx, row, now)
+    await start(runtime, key, generation, instance)
+    return 0.0
 
 
 def _count_restart(tx: Tx, key: str, generation: int, instance: Instance, now: float) -> bool:
+    """False when it is not to be started again: the deployment goes, or another generation serves."""
     row = resources.get(tx, key)
-    facts = (row.doc.get("lazward") or {}) if row else {}
-    if row is None or facts.get("generation") != generation:
+    facts = facts_of(row)
+    if row is None or _going(row) or facts.get("generation") != generation:
         return False
-    facts["instances"] = [msgspec.to_builtins(instance, enc_hook=str) if i["index"] == instance.index else i for i in facts["instances"]]
+    [mine] = to_builtins([instance])
+    facts["instances"] = [mine if given["index"] == instance.index else given for given in facts["instances"]]
     resources.update(tx, row, now)
     return True
 
 
-def _launch(key: str, generation: int, instance: Instance) -> str:
-    return launch_name(f"{key}#{generation}.{instance.index}", instance.restarts)
+def _going(row: Row | None) -> bool:
+    return row is None or row.properties.get("provisioningState") == "Deleting"
 
 
-def _folder(runtime: Runtime, key: str, generation: int) -> Path:
-    return runtime.folder("serving", key) / str(generation)
-
-
-def _fresh(folder: Path) -> None:
-    if folder.exists():
-        remove_tree(folder)
-    folder.mkdir(parents=True, mode=0o700)
+def _error_from(given: dict[str, Any]) -> ArmError:
+    return ArmError(400, given["code"], given["message"], given.get("target"))

@@ -23,6 +23,8 @@ from lazward.storage.tasks import Task
 log = logging.getLogger("lazward.worker")
 
 LEASE_S = 30.0
+BEAT_S = LEASE_S / 3
+FIRST_BEAT_S = 2.0  # after a claim: one that has run so long did not kill its worker at once, and its attempts are forgotten
 MAX_ATTEMPTS = 100  # claims in a row without one heartbeat: the task kills its workers
 
 Also = Callable[[Tx], None]
@@ -92,6 +94,15 @@ def handler(kind: str, on_failure: FailureHook | None = None) -> Callable[[Handl
     return register
 
 
+@dataclass
+class Held:
+    """A task that this worker runs. extended: when its lease was last prolonged (unix seconds)."""
+
+    task: Task
+    run: asyncio.Task[None]
+    extended: float
+
+
 class Worker:
     """Claims and runs tasks until stopped. `name` is unique among living workers."""
 
@@ -102,31 +113,42 @@ class Worker:
         self.name = name
         self.concurrency = concurrency
         self.wake = asyncio.Event()
-        self._running: dict[str, tuple[Task, asyncio.Task[None]]] = {}
+        self._running: dict[str, Held] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
-        await self.db.write(tasks.release_worker, self.name)
+        """The caller holds the lock of this worker's name: what a worker of that name held is free."""
+        await self.db.write(tasks.release_worker, self.name, died=True)
         heart = asyncio.create_task(self._heartbeat())
         try:
             while not stop.is_set():
                 self.wake.clear()
                 claimed = await self._claim()
                 for task in claimed:
-                    self._running[task.id] = (task, asyncio.create_task(self._step(task), name=f"{task.kind}:{task.subject}"))
+                    await self._begin(task)
                 if not claimed:
                     await self._sleep(stop)
         finally:
             heart.cancel()
-            for _, running in self._running.values():
-                running.cancel()
-            await asyncio.gather(heart, *(r for _, r in self._running.values()), return_exceptions=True)
-            await self.db.write(tasks.release_worker, self.name)
+            for held in self._running.values():
+                held.run.cancel()
+            await asyncio.gather(heart, *(held.run for held in self._running.values()), return_exceptions=True)
+            await self.db.write(tasks.release_worker, self.name, died=False)
 
     async def _claim(self) -> list[Task]:
         free = min(64, self.concurrency - len(self._running))
         if free <= 0:
             return []
+        # A machine that slept (a closed laptop) wakes up with its leases run out. What this process works on is still its own.
+        if any(self.now() - held.extended > LEASE_S / 2 for held in self._running.values()):
+            await self._beat()
         return await self.db.write(tasks.claim, self.name, free, self.now(), LEASE_S)
+
+    async def _begin(self, task: Task) -> None:
+        if mine := self._running.get(task.id):  # its lease ran out under our hands: never two at the same task
+            mine.run.cancel()
+            await asyncio.wait({mine.run})
+        run = asyncio.create_task(self._step(task), name=f"{task.kind}:{task.subject}")
+        self._running[task.id] = Held(task, run, self.now())
 
     async def _sleep(self, stop: asyncio.Event) -> None:
         due = await self.db.read(tasks.next_due)
@@ -139,16 +161,24 @@ class Worker:
 
     async def _heartbeat(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_S / 3)
-            held = [(task.id, task.lease_token or "") for task, _ in self._running.values()]
+            await asyncio.sleep(FIRST_BEAT_S)
             try:
-                kept = set(await self.db.write(tasks.extend, held, self.now() + LEASE_S))
+                await self._beat()
             except Exception:
                 log.exception("could not extend leases")
-                continue
-            for task_id, _ in held:
-                if task_id not in kept and task_id in self._running:
-                    self._running[task_id][1].cancel()
+
+    async def _beat(self) -> None:
+        """Extends the leases that are due for it; work whose lease is lost is stopped."""
+        now = self.now()
+        due = [held for held in self._running.values() if now - held.extended > (BEAT_S if held.task.attempts < 2 else FIRST_BEAT_S)]
+        if not due:
+            return
+        kept = set(await self.db.write(tasks.extend, [(held.task.id, held.task.lease_token or "") for held in due], now + LEASE_S))
+        for held in due:
+            if held.task.id in kept:
+                held.extended, held.task.attempts = now, 1
+            else:
+                held.run.cancel()
 
     async def _step(self, task: Task) -> None:
         work = Work(task, self.db, self.now, self.services)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import secrets
 
 from lazward.contract.errors import ArmError, bad_request, conflict
-from lazward.contract.ids import ML
-from lazward.orchestration.deployments import stop_deployment
+from lazward.orchestration.deployments import end_deployments
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.gateway import DEPLOYMENTS, ENDPOINTS, sync_gateway
 from lazward.orchestration.runtime import Runtime
@@ -74,8 +73,9 @@ async def apply_endpoint(work: Work) -> Outcome:
 async def delete_endpoint(work: Work) -> Outcome:
     runtime: Runtime = work.services
     await sync_gateway(runtime)  # the endpoint is marked Deleting, so it is out of the gateway first
-    for row in await runtime.db.read(resources.every, DEPLOYMENTS, parent=work.subject):
-        await stop_deployment(runtime, row, row.doc.get("lazward") or {})
+    deployments = await runtime.db.read(resources.every, DEPLOYMENTS, parent=work.subject)
+    if not await end_deployments(runtime, [row.key for row in deployments], work.now()):
+        return Outcome("InProgress", delay=0.1)
 
     def gone(tx: Tx) -> None:
         runtime.vault.delete(tx, f"endpoint:{work.subject}")
@@ -92,16 +92,25 @@ async def resync(work: Work) -> Outcome:
     return Outcome()
 
 
-async def stop_all_below(runtime: Runtime, workspace: str) -> None:
-    """Ends every deployment of a workspace that is being deleted."""
-    for endpoint in await runtime.db.read(resources.every, ENDPOINTS, parent=workspace):
-        for row in await runtime.db.read(resources.every, DEPLOYMENTS, parent=endpoint.key):
-            await stop_deployment(runtime, row, row.doc.get("lazward") or {})
+async def end_endpoints(runtime: Runtime, workspace: str) -> bool:
+    """Ends every endpoint of a workspace that is being deleted. False: call it again soon."""
+
+    def mark(tx: Tx) -> list[str]:
+        endpoints = resources.every(tx, ENDPOINTS, parent=workspace)
+        for endpoint in endpoints:
+            if endpoint.properties.get("provisioningState") != "Deleting":
+                endpoint.properties["provisioningState"] = "Deleting"
+                resources.update(tx, endpoint, runtime.now())
+        return [row.key for endpoint in endpoints for row in resources.every(tx, DEPLOYMENTS, parent=endpoint.key)]
 
     def gone(tx: Tx) -> None:
-        for endpoint in resources.every(tx, f"{ML}/workspaces/onlineEndpoints", parent=workspace):
+        for endpoint in resources.every(tx, ENDPOINTS, parent=workspace):
             runtime.vault.delete(tx, f"endpoint:{endpoint.key}")
             resources.delete(tx, endpoint.key)
 
-    await runtime.db.write(gone)
+    deployments = await runtime.db.write(mark)
     await sync_gateway(runtime)
+    if not await end_deployments(runtime, deployments, runtime.now()):
+        return False
+    await runtime.db.write(gone)
+    return True

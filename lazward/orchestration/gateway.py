@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import logging
 from typing import Any
 
 import msgspec
@@ -12,7 +12,8 @@ from lazward.contract.ids import ML, parse
 from lazward.domain.durations import parse_duration
 from lazward.domain.resources.endpoints import route_pieces
 from lazward.domain.serving import DeploymentState, EndpointState, GatewayState, TokenTrust, parallel_limit
-from lazward.execution.serving import Service, probe_socket, worker_sockets
+from lazward.execution.serving import probe_socket, worker_sockets
+from lazward.orchestration.instances import facts_of, instances_of
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
 from lazward.storage.db import Tx
@@ -21,19 +22,32 @@ ENDPOINTS, DEPLOYMENTS = f"{ML}/workspaces/onlineEndpoints".lower(), f"{ML}/work
 SCORE = f"{ML}/workspaces/onlineEndpoints/score/action"
 _lock = asyncio.Lock()
 
+log = logging.getLogger("lazward.worker")
+
 
 async def sync_gateway(runtime: Runtime) -> None:
-    """Makes the gateway follow the database. One at a time, each with what is true then: the last one wins by being right."""
-    async with _lock:
-        state = await runtime.db.read(compose, runtime)
-        await runtime.gateway.update(state)
+    """Makes the gateway follow the database. One at a time, each with what is true then: the last one wins by being right.
+
+    A gateway that is just being started again answers soon; only one that refuses what it is told again and again is an error."""
+    for pause in (0.2, 0.5, 1.0, 2.0, None):
+        try:
+            async with _lock:
+                state = await runtime.db.read(compose, runtime)
+                await runtime.gateway.update(state)
+            return
+        except Exception as error:
+            if pause is None:
+                raise
+            log.warning("the gateway did not take its configuration (%s); trying again", error)
+            await asyncio.sleep(pause)
 
 
 def compose(tx: Tx, runtime: Runtime) -> GatewayState:
     workspaces = {row.key: row for row in resources.every(tx, f"{ML}/workspaces")}
     below: dict[str, list[resources.Row]] = {}
     for row in resources.every(tx, DEPLOYMENTS):
-        below.setdefault(row.parent, []).append(row)
+        if row.properties.get("provisioningState") != "Deleting":
+            below.setdefault(row.parent, []).append(row)
     endpoints = []
     for row in resources.every(tx, ENDPOINTS):
         workspace = workspaces.get(parse(row.id).workspace.key)
@@ -56,9 +70,8 @@ def compose(tx: Tx, runtime: Runtime) -> GatewayState:
 
 
 def _deployment(row: resources.Row) -> DeploymentState:
-    facts = row.doc.get("lazward") or {}
     settings = row.properties["requestSettings"]
-    services = [msgspec.convert(i["service"], Service, dec_hook=lambda kind, value: Path(value) if kind is Path else value) for i in facts.get("instances") or []]
+    services = [instance.service for instance in instances_of(facts_of(row))]
     sockets = tuple(s for service in services for s in worker_sockets(service))
     return DeploymentState(
         sockets=sockets, probe=probe_socket(services[0]) if services else None, timeout_s=parse_duration(settings["requestTimeout"], "requestTimeout"),

@@ -34,6 +34,8 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     code = folder / "code"
     inputs_at, outputs_at = folder / "inputs", folder / "outputs"
     await _fetch_code(runtime, workspace, facts, code)
+    for captured in ("outputs", "logs"):  # what a job writes there is kept as its artifacts
+        (code / captured).mkdir(exist_ok=True)
     inputs = await _fetch_inputs(runtime, workspace, facts, inputs_at, say)
     outputs = _make_outputs(facts, outputs_at)
     command = render(facts["command"], inputs, outputs)
@@ -55,7 +57,7 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     limits = facts.get("limits") or {}
     return LaunchSpec(
         name=name, processes=processes, cwd=str(code),
-        timeout_s=parse_duration(limits["timeout"], "properties.limits.timeout") if limits.get("timeout") else None,
+        timeout_s=parse_duration(limits["timeout"], "properties.limits.timeout") if limits.get("timeout") else runtime.settings.default_job_timeout or None,
         memory_bytes=memory_limit(facts),
     )
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+import logging
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +18,12 @@ from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
 from lazward.orchestration import environments
 from lazward.orchestration.admission import Ask
-from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
-from lazward.orchestration.durable import Outcome, Work, handler
+from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
+from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
-from lazward.orchestration.job_prepare import log_name, memory_limit, prepare, remove_tree
+from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_services import start_services, stop_services
+from lazward.orchestration.job_submit import ask_of
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -29,106 +31,49 @@ from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
 
+log = logging.getLogger("lazward.worker")
+
 T = TypeVar("T")
-CANCEL_POLL_S = 2.0
+OVER = ("Completed", "Failed", "Canceled")
+CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
+FINISH_TRIES = 8
 
 
 class Canceled(Exception):
     """The job was asked to stop."""
 
 
-def submit(tx: Tx, job: Row, now: float, caller: Any) -> None:
-    """In the transaction of the PUT: the run in its experiment, and the task."""
-    facts = job.properties
-    workspace = job.parent
-    check_references(tx, job)
-    experiment = runs.create_job_run(
-        tx, workspace, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, dict(facts.get("tags") or {}), now
-    )
-    job.doc["lazward"] = {"submittedBy": caller.id, "submitterName": caller.name, "submitterKind": caller.kind, "experimentId": experiment}
-    facts["properties"] = {"_azureml.ComputeTargetType": "local", "ContentSnapshotId": str(facts.get("codeId") or "").rsplit("/", 3)[-1], **facts["properties"]}
-    resources.update(tx, job, now)
-    tasks.enqueue(tx, "job.run", job.key, {"phase": "queued", "attempt": 1}, now)
-
-
-def check_references(tx: Tx, job: Row) -> None:
-    """What the job names must be there when it is submitted: compute, environment, code, inputs, datastores of outputs. Every fault
-    is told at once. Raised in the transaction of the PUT, so nothing is stored."""
-    workspace = resources.get(tx, job.parent)
-    assert workspace is not None
-    facts, problems = job.properties, []
-
-    def attempt(target: str, fn: Callable[..., Any], *args: Any) -> None:
-        try:
-            fn(tx, workspace, *args)
-        except ArmError as error:
-            problems.append(ArmError(400, error.code, error.message, error.target or target))
-
-    attempt("properties.computeId", _check_compute, str(facts.get("computeId") or ""))
-    attempt("properties.environmentId", environments.check, facts["environmentId"], "properties.environmentId")
-    if facts.get("codeId"):
-        attempt("properties.codeId", locate, facts["codeId"], "properties.codeId", "codes")
-    for name, given in facts["inputs"].items():
-        if given["jobInputType"] != "literal":
-            family = "models" if given["jobInputType"].endswith("_model") else "data"
-            attempt(f"properties.inputs.{name}", locate, given["uri"], f"properties.inputs.{name}.uri", family)
-    for name, given in facts["outputs"].items():
-        attempt(f"properties.outputs.{name}", locate, given["uri"], f"properties.outputs.{name}.uri")
-    try:
-        ask_of(facts)
-    except ArmError as error:
-        problems.append(error)
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        raise ArmError(400, "ValidationError", " ".join(f"[{p.target}] {p.message}" for p in problems), problems[0].target, problems)
-
-
-def _check_compute(tx: Tx, workspace: Row, compute: str) -> None:
-    """Serverless and local need no record; a named compute must be one of the workspace and not stopped."""
-    name = compute.rstrip("/").rsplit("/", 1)[-1]
-    if name.lower() in ("", "serverless", "local"):
-        return
-    row = resources.get(tx, f"{workspace.key}/computes/{name}")
-    if row is None:
-        have = [r.name for r in resources.every(tx, "microsoft.machinelearningservices/workspaces/computes", parent=workspace.key)]
-        shown = f"the workspace has {', '.join(sorted(have)[:10])}" if have else "the workspace has none; leave the compute out for serverless"
-        raise ArmError(400, "ComputeNotFound", f"The compute '{name}' was not found: {shown}.", "properties.computeId")
-    inner = row.properties.get("properties") or {}
-    if inner.get("state") == "Stopped":
-        raise ArmError(400, "ComputeStopped", f"The compute instance '{name}' is stopped; start it first.", "properties.computeId")
-
-
 def request_cancel(tx: Tx, key: str, now: float) -> str | None:
     """Marks the job and starts the task that stops it; None when it is over already."""
     row = resources.get(tx, key)
-    if row is None or row.properties.get("status") in ("Completed", "Failed", "Canceled"):
+    if row is None or row.properties.get("status") in OVER:
         return None
     set_state(tx, key, "CancelRequested", now)
     return tasks.enqueue(tx, "job.cancel", key, {}, now)
 
 
 def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
-    """The handler raised: the job says why."""
+    """The handler raised: the job says why, and what it left on this machine is cleared away."""
 
     def word(row: Row) -> None:
         row.properties["error"] = error.as_dict()
 
     set_state(tx, task.subject, "Failed", now, word)
+    tasks.enqueue(tx, "job.clear", task.subject, {"attempt": task.state.get("attempt", 1)}, now)
 
 
 @handler("job.run", on_failure=_fail)
 async def run_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
     job, workspace = await _load(runtime, work.subject)
-    if job is None or workspace is None or job.properties["status"] in ("Completed", "Failed", "Canceled"):
-        await _forget(work, runtime, runtime.folder("jobs", work.subject))
+    if job is None or workspace is None or job.properties["status"] in OVER:
+        await _clear(runtime, work)
         return Outcome()
     folder = runtime.folder("jobs", work.subject)
     try:
         return await _phases(work, runtime, job, workspace, folder)
     except Canceled:
-        return await _canceled(work, runtime, job, workspace, folder)
+        return await _canceled(work, runtime)
     finally:
         await runtime.admission.release(work.subject)
         runtime.canceled.pop(work.subject, None)
@@ -136,36 +81,66 @@ async def run_job(work: Work) -> Outcome:
 
 async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
     if work.state["phase"] == "queued":
-        ask = ask_of(job.properties)
-        if ask.memory_bytes > runtime.admission.capacity.memory_bytes or ask.gpus > runtime.admission.capacity.gpus:
-            have = runtime.admission.capacity
-            raise ArmError(400, "ImpossibleResources", f"The job asks for {ask.memory_bytes / 2**30:.1f} GiB and {ask.gpus} GPUs; this machine has {have.memory_bytes / 2**30:.1f} GiB and {have.gpus}.", "properties.resources")
-
-        async def say(reason: str) -> None:
-            await runtime.db.write(_note_waiting, work.subject, reason, work.now())
-
-        await _unless_canceled(work, runtime.admission.acquire(work.subject, ask, say))
+        await _queue(work, runtime, job)
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(work.subject, ask_of(job.properties))
-    name = launch_name(work.subject, work.state["attempt"])
-    if work.state["phase"] == "launched" and (await runtime.executor.poll(name)).state == "unknown":
-        # A worker died between saying that it launches and doing so: nothing runs, so preparing again is safe.
-        await work.checkpoint(phase="preparing")
+    if work.state["phase"] == "launched" and (await runtime.executor.poll(_name(work))).state == "unknown":
+        await _start_over(work, runtime, job, workspace)
     if work.state["phase"] == "preparing":
-        spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder, name))
+        spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder))
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Running", now), phase="launched", processes=len(spec.processes))
-        await runtime.executor.start(spec)
+        try:
+            await runtime.executor.start(spec)
+        except ValueError as error:
+            raise ArmError(400, "LaunchFailed", f"The command cannot be started: {error}.", "properties") from None
     if work.state["phase"] == "launched":
         serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
-        await _watch(work, runtime, workspace, job, folder, name)
-        serving.cancel()
+        try:
+            await _watch(work, runtime, workspace, job, folder)
+        finally:
+            serving.cancel()
         await work.checkpoint(phase="finishing")
-    return await _finish(work, runtime, job, workspace, folder, name)
+    try:
+        return await _finish(work, runtime, job, workspace, folder)
+    except (ArmError, LeaseLost):
+        raise
+    except Exception:
+        # The job itself has ended well or badly; a store that is away for a moment must not turn that into a failure.
+        tries = work.state.get("tries", 0) + 1
+        if tries > FINISH_TRIES:
+            raise
+        log.exception("could not finish the job %s; try %d", job.name, tries)
+        work.task.state = {**work.state, "tries": tries}
+        return Outcome("InProgress", delay=float(min(60, 2**tries)))
 
 
-async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, name: str) -> LaunchSpec:
+async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
+    """Waits for cores, memory and GPUs."""
+    ask, have = ask_of(job.properties), runtime.admission.capacity
+    if ask.memory_bytes > have.memory_bytes or ask.gpus > have.gpus:
+        raise ArmError(400, "ImpossibleResources", f"The job asks for {ask.memory_bytes / 2**30:.1f} GiB and {ask.gpus} GPUs; this machine has {have.memory_bytes / 2**30:.1f} GiB and {have.gpus}.", "properties.resources")
+
+    async def say(reason: str) -> None:
+        await runtime.db.write(_note_waiting, work.subject, reason, work.now())
+
+    await _unless_canceled(work, runtime.admission.acquire(work.subject, ask, say))
+
+
+async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row) -> None:
+    """A worker died between saying that it launches and doing so, or the records of the launch are gone: a new attempt is prepared.
+
+    The old one is canceled first, so that an order that is still on its way to a keeper cannot come to life beside the new one."""
+    await runtime.executor.cancel(_name(work))
+    while (await runtime.executor.wait(_name(work), 60)).state != "ended":
+        log.warning("the launch %s of the job %s does not end", _name(work), job.name)
+    await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, f"{run_folder(job.name)}/user_logs/")
+    now = work.now()
+    await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing", attempt=work.state["attempt"] + 1)
+
+
+async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> LaunchSpec:
     """Environment and files; our own progress goes to system_logs, a build that takes time to azureml-logs."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     logs = folder.with_name(folder.name + ".logs")
@@ -176,50 +151,37 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
     pump = LogPump(runtime.blobs, account, ARTIFACTS, {
         f"{prefix}/azureml-logs/20_image_build_log.txt": build_log.path, f"{prefix}/system_logs/lazward.log": say.path,
     })
-    pumping = asyncio.create_task(pump.run())
-    try:
-        say(f"preparing the environment {job.properties['environmentId']}")
-        packages = await environments.packages_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
-        environment = await environments.build(runtime, packages, build_log)
-        say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
-        spec = await prepare(runtime, job, workspace, environment, dict(packages.env), folder, name, say)
-        say(f"starting {len(spec.processes)} process(es)")
-        return spec
-    except ArmError as error:
-        say(f"failed: {error.message}")
-        raise
-    finally:
-        pumping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await pumping
-        await pump.drain()
+    async with pump.running():
+        try:
+            say(f"preparing the environment {job.properties['environmentId']}")
+            packages = await environments.packages_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
+            environment = await environments.build(runtime, packages, build_log)
+            say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
+            spec = await prepare(runtime, job, workspace, environment, dict(packages.env), folder, _name(work), say)
+            say(f"starting {len(spec.processes)} process(es)")
+            return spec
+        except ArmError as error:
+            say(f"failed: {error.message}")
+            raise
 
 
-async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path, name: str) -> None:
-    """Until the launch ends, logs flow."""
-    pump = _user_logs(runtime, workspace, job, folder, work.state.get("processes", 1))
-    pumping = asyncio.create_task(pump.run())
-    try:
-        while True:
-            status = await runtime.executor.wait(name, CANCEL_POLL_S)
-            if status.state == "ended":
-                break
+async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
+    """Until the launch has ended, logs flow."""
+    async with _user_logs(work, runtime, workspace, job, folder).running():
+        # "unknown" after the start: somebody has removed the records, and the keeper stops what nobody could watch any more.
+        while (await runtime.executor.wait(_name(work), CANCEL_POLL_S)).state == "running":
             if runtime.cancel_event(work.subject).is_set() or await _cancel_requested(runtime, work.subject):
-                await runtime.executor.cancel(name)
-    finally:
-        pumping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await pumping
-    await pump.drain()
+                await runtime.executor.cancel(_name(work))
 
 
-async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, name: str) -> Outcome:
-    status = await runtime.executor.poll(name)
-    await _user_logs(runtime, workspace, job, folder, work.state.get("processes", 1)).drain()
+async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
+    """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is."""
+    status = await runtime.executor.poll(_name(work))
+    await _user_logs(work, runtime, workspace, job, folder).drain()
     now = work.now()
     await runtime.db.write(set_state, work.subject, "Finalizing", now)
     await stop_services(runtime, job)
-    error = explain(status, job.properties, folder / "user_logs")
+    error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
     try:
         await keep_outputs(runtime, job, workspace, folder)
     except ArmError as problem:
@@ -239,16 +201,38 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         set_state(tx, work.subject, end, now, word)
 
     await work.checkpoint(write, phase="ended")
-    await _forget(work, runtime, folder)
+    await _clear(runtime, work)
     return Outcome()
 
 
-async def _canceled(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
+async def _canceled(work: Work, runtime: Runtime) -> Outcome:
     """Canceled before it ran: nothing to keep."""
     now = work.now()
     await work.checkpoint(lambda tx: _to(tx, work.subject, "Canceled", now), phase="ended")
-    await _forget(work, runtime, folder)
+    await _clear(runtime, work)
     return Outcome()
+
+
+@handler("job.clear")
+async def clear_job(work: Work) -> Outcome:
+    """After a job whose handler failed, at whatever point."""
+    await _clear(work.services, work)
+    return Outcome()
+
+
+async def _clear(runtime: Runtime, work: Work) -> None:
+    """Removes what only a job that is not over needs: its processes, should one still run, their records, and its files. After the
+    last checkpoint, so that nothing still wanted is lost."""
+    for attempt in range(1, work.state.get("attempt", 1) + 1):
+        name = launch_name(work.subject, attempt)
+        if (await runtime.executor.poll(name)).state == "running":
+            await runtime.executor.cancel(name)
+            while (await runtime.executor.wait(name, 60)).state == "running":
+                log.warning("the launch %s does not end", name)
+        await runtime.executor.forget(name)
+    folder = runtime.folder("jobs", work.subject)
+    await asyncio.to_thread(remove_tree, folder)
+    await asyncio.to_thread(remove_tree, folder.with_name(folder.name + ".logs"))
 
 
 @handler("job.cancel")
@@ -257,7 +241,7 @@ async def cancel_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
     runtime.cancel_event(work.subject).set()
     job = await runtime.db.read(resources.get, work.subject)
-    if job is None or job.properties["status"] in ("Completed", "Failed", "Canceled"):
+    if job is None or job.properties["status"] in OVER:
         runtime.canceled.pop(work.subject, None)
         return Outcome()
     running = await runtime.db.read(tasks.open_for, work.subject, "job.run")
@@ -276,7 +260,7 @@ async def delete_job(work: Work) -> Outcome:
     job, workspace = await _load(runtime, work.subject)
     if job is None or workspace is None:
         return Outcome()
-    if job.properties["status"] not in ("Completed", "Failed", "Canceled"):
+    if job.properties["status"] not in OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
         return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
@@ -288,20 +272,6 @@ async def delete_job(work: Work) -> Outcome:
         runs.delete_job_run(tx, workspace.key, job.name, now)
 
     return Outcome(also=gone)
-
-
-def ask_of(facts: dict[str, Any]) -> Ask:
-    """What a job asks for: resources.properties.cores / gpus / memory, docker_args --memory; one core a process unless told."""
-    asked = facts.get("resources") or {}
-    more = asked.get("properties") or {}
-    distribution = facts.get("distribution") or {}
-    processes = int(asked.get("instanceCount") or 1) * int(distribution.get("processCountPerInstance") or 1)
-    try:
-        cores = float(more.get("cores") or processes)
-        gpus = int(more.get("gpus") or 0)
-    except (TypeError, ValueError):
-        raise ArmError(400, "InvalidResources", "cores and gpus are numbers.", "properties.resources.properties") from None
-    return Ask(cores, memory_limit(facts) or 0, gpus)
 
 
 async def _load(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
@@ -339,10 +309,14 @@ async def _cancel_requested(runtime: Runtime, key: str) -> bool:
     return job is None or job.properties.get("status") == "CancelRequested"
 
 
-def _user_logs(runtime: Runtime, workspace: Row, job: Row, folder: Path, processes: int) -> LogPump:
-    prefix = run_folder(job.name)
+def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> LogPump:
+    prefix, processes = run_folder(job.name), work.state.get("processes", 1)
     names = [log_name(index, processes) for index in range(processes)]
     return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{prefix}/user_logs/{n}": folder / "user_logs" / n for n in names})
+
+
+def _name(work: Work) -> str:
+    return launch_name(work.subject, work.state["attempt"])
 
 
 def _to(tx: Tx, key: str, status: str, now: float) -> None:
@@ -351,17 +325,9 @@ def _to(tx: Tx, key: str, status: str, now: float) -> None:
 
 def _note_waiting(tx: Tx, key: str, reason: str, now: float) -> None:
     row = resources.get(tx, key)
-    if row is not None and row.properties.get("waitingFor") != reason:
+    if row is not None and row.properties["status"] == "Queued" and row.properties.get("waitingFor") != reason:
         row.properties["waitingFor"] = reason
         resources.update(tx, row, now)
-
-
-async def _forget(work: Work, runtime: Runtime, folder: Path) -> None:
-    """Removes what only a running job needs. After the last checkpoint, so that nothing still wanted is lost."""
-    await asyncio.to_thread(remove_tree, folder)
-    await asyncio.to_thread(remove_tree, folder.with_name(folder.name + ".logs"))
-    if work.state.get("phase") != "queued":
-        await runtime.executor.forget(launch_name(work.subject, work.state["attempt"]))
 
 
 def restore_admissions(tx: Tx) -> dict[str, Ask]:

@@ -1,53 +1,93 @@
 """Log files of running processes become append blobs as they grow, so clients stream them from the store, wherever that is.
 
-The blob's size is the position: after a restart the pump goes on where the last acknowledged append ended.
+The blob's size is the position, and every append says at which position it belongs: whoever died, was canceled or is late, no line
+is lost or there twice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+
+from lazward.contract.errors import ArmError
+from lazward.storage.blobs.appending import AppendRules
+
+log = logging.getLogger("lazward.worker")
 
 PIECE = 1 << 20
 FAST, SLOW = 0.2, 2.0  # seconds between looks at a file that grows, and at one that does not
 
 
 class LogPump:
-    """files: blob name -> local file. Blob names may come with a `rewrite` (bytes -> bytes) for redaction."""
+    """files: blob name -> local file."""
 
     def __init__(self, blobs: Any, account: str, container: str, files: dict[str, Path]):
         self.blobs = blobs
         self.account = account
         self.container = container
-        self.files = files
+        self.files = dict(files)
         self._at: dict[str, int] = {}
 
-    async def run(self) -> None:
-        """Until cancelled; call drain() after the processes have ended."""
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Copies what comes while the block runs, and at its end what is left; raises if that cannot be."""
+        stop = asyncio.Event()
+        pumping = asyncio.create_task(self._run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await pumping
+        await self.drain()
+
+    async def _run(self, stop: asyncio.Event) -> None:
         pause = FAST
         while True:
-            grew = await self.drain()
+            last = stop.is_set()
+            try:
+                grew = await self.drain()
+            except Exception:  # the store is away for a moment: the lines wait in their file
+                log.warning("a log could not be copied to the store; trying again", exc_info=True)
+                grew = False
+            if last:
+                return
             pause = FAST if grew else min(SLOW, pause * 1.5)
-            await asyncio.sleep(pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
 
     async def drain(self) -> bool:
         """Copies what is there; True if there was anything."""
         grew = False
-        for name, path in self.files.items():
-            if name not in self._at:
-                info = await self.blobs.info(self.account, self.container, name)
-                self._at[name] = info.size if info else 0
-            while True:
-                piece = await asyncio.to_thread(_read, path, self._at[name])
-                if not piece:
-                    break
-                await self.blobs.append(self.account, self.container, name, piece)
-                self._at[name] += len(piece)
-                grew = True
+        for name, path in list(self.files.items()):
+            try:
+                while await self._copy(name, path):
+                    grew = True
+            except ArmError as error:  # its job has replaced or removed the blob: its business, and no reason to fail
+                log.warning("the log %s is not copied any further: %s", name, error.message)
+                del self.files[name]
         return grew
+
+    async def _copy(self, name: str, path: Path) -> bool:
+        if name not in self._at:
+            info = await self.blobs.info(self.account, self.container, name)
+            self._at[name] = info.size if info else 0
+        piece = await asyncio.to_thread(_read, path, self._at[name])
+        if not piece:
+            return False
+        try:
+            await self.blobs.append(self.account, self.container, name, piece, rules=AppendRules(position=self._at[name]))
+        except ArmError as error:
+            if error.code != "AppendPositionConditionNotMet":
+                raise
+            del self._at[name]  # an append that was given up has come through after all: look where it ends
+        else:
+            self._at[name] += len(piece)
+        return True
 
 
 class LineLog:

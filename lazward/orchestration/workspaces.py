@@ -13,6 +13,7 @@ from lazward.orchestration.data import ARTIFACTS, account_of
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.jobs import request_cancel
 from lazward.storage import resources
+from lazward.storage.blobs import containers
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -38,6 +39,7 @@ def seed_workspace(tx: Tx, workspace: Row, caller: Caller, now: float, base_url:
             "credentials": {"credentialsType": "AccountKey"}, "serviceDataAccessAuthIdentity": "None", "provisioningState": "Succeeded", **facts,
         }, "systemData": system_data(caller, now, None)}
         resources.insert(tx, parse(f"{workspace.id}/datastores/{name}"), doc, now)
+        containers.ensure(tx, account, facts.get("containerName") or facts["fileShareName"], now)
     for known in all_curated():
         name = known.name if known.name.lower().startswith("azureml-") else f"AzureML-{known.name}"
         add_curated(tx, workspace, name, known, caller, now)
@@ -77,9 +79,10 @@ async def delete_workspace(work: Work) -> Outcome:
 
     if await runtime.db.write(cancel_all):
         return Outcome("InProgress", delay=0.5)
-    from lazward.orchestration.endpoints import stop_all_below
+    from lazward.orchestration.endpoints import end_endpoints
 
-    await stop_all_below(runtime, work.subject)
+    if not await end_endpoints(runtime, work.subject):
+        return Outcome("InProgress", delay=0.1)
     await runtime.blobs.delete_account(account_of(workspace))
     now = work.now()
 

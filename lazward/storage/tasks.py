@@ -30,18 +30,20 @@ class Task(msgspec.Struct):
     ended: float | None
 
 
+_MOMENT = 0.001  # seconds
 _COLUMNS = [t.c[name] for name in Task.__struct_fields__]
 
 
 def enqueue(tx: Tx, kind: str, subject: str, state: dict[str, Any], now: float, *, due: float | None = None) -> str:
-    """Adds a task and returns its id; if one of this kind is open for the subject, that one is made due and its id returned."""
+    """Adds a task and returns its id. If one of this kind is open for the subject, that one is made due and its id returned; if it
+    is being worked on right now, it will run once more afterwards (see finish), since what it did may have come too early."""
     tx.tasks_due = True
-    open_one = tx.execute(
-        sa.select(t.c.id).where(t.c.subject == subject, t.c.kind == kind, t.c.status == "InProgress")
-    ).scalar_one_or_none()
-    if open_one:
-        tx.execute(sa.update(t).where(t.c.id == open_one).values(due=sa.case((t.c.due < now, t.c.due), else_=due or now)))
-        return open_one
+    found = tx.execute(sa.select(t.c.id, t.c.due).where(t.c.subject == subject, t.c.kind == kind, t.c.status == "InProgress")).first()
+    if found:
+        wanted = now if due is None else due
+        # Another due than the one it was claimed with, so that finish can tell. Due already = due a moment later.
+        tx.execute(sa.update(t).where(t.c.id == found.id).values(due=wanted if found.due > wanted else found.due + _MOMENT))
+        return found.id
     task_id = str(uuid.uuid4())
     tx.execute(sa.insert(t).values(
         id=task_id, kind=kind, subject=subject, status="InProgress", state=state, error=None,
@@ -102,17 +104,19 @@ def put_back(tx: Tx, task: Task, state: dict[str, Any], due: float) -> bool:
 
 
 def finish(tx: Tx, task: Task, status: str, now: float, error: dict[str, Any] | None = None) -> bool:
-    return tx.execute(
-        _owned(task).values(status=status, error=error, ended=now, lease_until=0.0, lease_token=None)
-    ).rowcount > 0
-
-
-def release_worker(tx: Tx, worker: str) -> int:
-    """Frees what a dead worker of this name held. Call it only while holding the worker's lock file."""
-    tx.tasks_due = True
-    return tx.execute(
-        sa.update(t).where(t.c.lease_token.startswith(worker + ":", autoescape=True), t.c.status == "InProgress").values(lease_until=0.0)
+    """Ends a task; one that was enqueued again since it was claimed goes on instead."""
+    ended = tx.execute(
+        _owned(task).where(t.c.due == task.due).values(status=status, error=error, ended=now, lease_until=0.0, lease_token=None)
     ).rowcount
+    return ended > 0 or put_back(tx, task, task.state, now)
+
+
+def release_worker(tx: Tx, worker: str, *, died: bool = True) -> int:
+    """Frees what a worker of this name held; call it only while holding the worker's lock file. died: it was killed, so each of
+    its tasks keeps its count of attempts; a worker that ends in good order was ended by none of them."""
+    tx.tasks_due = True
+    held = sa.update(t).where(t.c.lease_token.startswith(worker + ":", autoescape=True), t.c.status == "InProgress")
+    return tx.execute(held.values(lease_until=0.0) if died else held.values(lease_until=0.0, lease_token=None, attempts=0)).rowcount
 
 
 def next_due(tx: Tx) -> float | None:

@@ -30,7 +30,7 @@ def examples(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if not (root / "cli" / "jobs").is_dir():
         pytest.fail(f"{root} is no checkout of Azure/azureml-examples: it has no cli/jobs")
     copy = tmp_path_factory.mktemp("examples")
-    for part in ("cli/jobs/basics", "cli/jobs/single-step", "cli/assets", "cli/endpoints/online", "cli/resources/compute", "sdk/python/assets"):
+    for part in ("cli/jobs/basics", "cli/jobs/single-step", "cli/assets", "cli/endpoints/online", "cli/resources/compute", "sdk/python/assets", "cli/jobs/pipelines/add-column-and-word-count-using-spark/data"):
         shutil.copytree(root / part, copy / part)
     return copy
 
@@ -69,7 +69,7 @@ def client(server: dict[str, str]):
 @pytest.fixture(scope="session")
 def mirror(examples: Path) -> Iterator[str]:
     """http://127.0.0.1:PORT, where iris.csv is what the examples expect at their public address."""
-    folder = examples / "cli" / "assets" / "data" / "example-data"
+    folder = examples / "cli/jobs/pipelines/add-column-and-word-count-using-spark/data"
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()

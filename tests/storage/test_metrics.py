@@ -43,7 +43,7 @@ points = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
 @given(st.lists(st.lists(points, min_size=1, max_size=6), max_size=4))
 def test_latest_low_high_and_history_are_what_a_list_would_say(db, batches):
     run = f"x{abs(hash(repr(batches)))}"

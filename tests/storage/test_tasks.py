@@ -58,3 +58,26 @@ class TestLeases:
         db.write_now(tasks.claim, "w1", 1, clock(), 3600)
         db.write_now(tasks.release_worker, "w1")
         assert len(db.write_now(tasks.claim, "w1", 1, clock() + 1, 30)) == 1
+
+    def test_one_that_died_keeps_its_attempts_and_one_that_stopped_does_not(self, db, clock):
+        for died, attempts in ((True, 2), (False, 1)):
+            db.write_now(tasks.enqueue, "k", str(died), {}, clock())
+            db.write_now(tasks.claim, "w", 1, clock(), 30)
+            db.write_now(tasks.release_worker, "w", died=died)
+            (again,) = db.write_now(tasks.claim, "w", 1, clock() + 1, 30)
+            assert again.attempts == attempts
+            assert db.write_now(tasks.finish, again, "Succeeded", clock())
+
+
+class TestFinish:
+    def test_work_that_was_asked_for_again_meanwhile_runs_once_more(self, db, clock):
+        """A change that comes while the worker already looked at what there was must not be forgotten with the end of the task."""
+        first = db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        assert db.write_now(tasks.enqueue, "k", "s", {}, clock()) == first
+        assert db.write_now(tasks.finish, held, "Succeeded", clock())
+        clock.forward(1)
+        (again,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        assert again.id == first
+        assert db.write_now(tasks.finish, again, "Succeeded", clock())
+        assert db.read_now(tasks.get, first).status == "Succeeded"

@@ -35,7 +35,7 @@ async def artifact_source(call: Call, source: str) -> tuple[str, str]:
         return await _in_root(call, store, f"{match['name']}:{match['version']}", "")
     if match := _UPLOADED.fullmatch(source):
         return _readable(call, Root("", CONTAINER, "LocalUpload"), match["path"].removeprefix("LocalUpload/")), ""
-    if urlsplit(source).scheme.lower() in ("", "file", "ftp", "mlflow-artifacts", "models", "dbfs"):
+    if urlsplit(source).scheme.lower() in ("", "file", "ftp", "mlflow-artifacts", "models", "runs", "dbfs"):
         raise _refused(source)
     parse_uri(source, "source", "models")
     return source, ""

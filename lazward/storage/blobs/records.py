@@ -27,7 +27,7 @@ class BlobKey(NamedTuple):
 class BlobInfo(msgspec.Struct):
     """A blob. kind: BlockBlob | AppendBlob | Directory. etag without quotes. extents: [(id, bytes)], empty in listings.
     headers: contentType, contentEncoding, contentLanguage, contentDisposition, cacheControl, contentMD5 (base64), accessTier.
-    blocks: ids of committed blocks, one for each extent, or the count of appends. created, modified: unix seconds."""
+    blocks: ids of committed blocks, one for each extent (not in listings), or the count of appends. created, modified: unix seconds."""
 
     account: str
     container: str
@@ -65,14 +65,15 @@ class ContainerInfo(msgspec.Struct):
 
 _FIRST = ("account", "container", "name", "kind", "size", "etag")
 _REST = ("headers", "meta", "created", "modified", "tags", "access", "lease")
-LIGHT = [b.c[name] for name in (*_FIRST, *_REST)]
+_APPENDS = sa.case((b.c.kind == "AppendBlob", b.c.blocks), else_=None).label("appends")  # a number, where block ids would be long
+LIGHT = [*(b.c[name] for name in (*_FIRST, *_REST)), _APPENDS]
 WHOLE = [*LIGHT, b.c.extents, b.c.blocks]
 _CONTAINER = [c.c[name] for name in ContainerInfo.__struct_fields__]
 
 
 def blob_from(row: Any) -> BlobInfo:
     """A row of LIGHT or WHOLE."""
-    light, heavy = row[:13], row[13:]
+    light, heavy = row[:14], row[14:]
     info = BlobInfo(*light[:6], [], *light[6:])
     if heavy:
         info.extents = [(id, size) for id, size in heavy[0]]

@@ -73,5 +73,5 @@ def _known(tx: Tx, ids: Iterable[str]) -> dict[str, int]:
     wanted = list(ids)
     found: dict[str, int] = {}
     for at in range(0, len(wanted), _BATCH):
-        found.update(tx.execute(sa.select(t.c.id, t.c.extra).where(t.c.id.in_(wanted[at : at + _BATCH]))).tuples().all())
+        found.update(tx.execute(sa.select(t.c.id, t.c.extra).where(t.c.id.in_(wanted[at : at + _BATCH]))).all())
     return found
