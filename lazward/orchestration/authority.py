@@ -149,7 +149,7 @@ class Authority:
     def principals_allowed(self, action: str, scope: str) -> list[str]:
         """Who has action at scope; for what decides by a list, such as the gateway. Of what is known now: see refresh_now()."""
         state = self.directory.state or self.directory.read_now()
-        return [who for who, principal in state.principals.items() if principal.enabled and state.allowed(who, action, scope)]
+        return [who for who in state.principals if state.allowed(who, action, scope)]
 
     # ---- tokens ------------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,9 @@ class State:
         return known
 
     def _decide(self, principal: str, action: str, scope: str, data: bool, bound: str, run: bool) -> bool:
+        found = self.principals.get(principal)
+        if found is None or not found.enabled:  # also for who is not proven by a token: the maker of a signature, a job's submitter
+            return False
         if bound and not rbac.within(scope, bound):
             return False
         if run and any(rbac.matches(pattern, action) for pattern in NOT_FOR_RUNS):
