@@ -54,6 +54,7 @@ def all_routes(services: Services) -> list[Route]:
     return [
         Route(("GET",), "/healthz", healthz, public("says only that the server is up"), ARM),
         Route(("GET",), "/", status_page, public("shows the server's name and the way in, no state"), ARM),
+        Route(("GET",), "/runs/{name}", status_page, public("the page at /, where clients' links to a run lead until the studio is there"), ARM),
         Route(("GET",), "/metrics", metrics, signed_in("counters of requests, without names"), ARM),
         *metadata_routes(services),
         *token_routes(services),

@@ -17,6 +17,8 @@ from lazward.contract.ids import ML, ResourceId, parse
 from lazward.domain.resource import Doc
 from lazward.domain.settings import Settings
 from lazward.orchestration.data import locate
+from lazward.orchestration.job_services import OWN as OWN_SERVICES
+from lazward.orchestration.job_services import service_token
 from lazward.storage import resources
 from lazward.storage.db import Database, Tx
 from lazward.storage.resources import Row
@@ -143,6 +145,25 @@ class StoredJobs:
             return facts
 
         return await self.db.read(find)
+
+    async def services(self, workspace: str, run_id: str, node: str) -> dict[str, Any] | None:
+        """The interactive services of a job's node, with the token that opens a notebook server: the route asks for jobs/write.
+        There is one node, 0."""
+        job = await self.db.read(resources.get, f"{workspace}/jobs/{run_id}")
+        if job is None:
+            return None
+        if node != "0":
+            return {}
+        found: dict[str, Any] = {}
+        for name, facts in (job.properties.get("services") or {}).items():
+            if name in OWN_SERVICES:
+                continue
+            endpoint = facts.get("endpoint") or ""
+            if endpoint.endswith("/lab") and facts.get("status") == "Running":
+                endpoint = f"{endpoint}?token={service_token(self.master_key, job.key, name)}"
+            error = {"error": {"code": "ServiceFailed", "message": facts["errorMessage"]}} if facts.get("errorMessage") else None
+            found[name] = {"type": facts.get("jobServiceType"), "port": facts.get("port"), "status": facts.get("status"), "endpoint": endpoint, "error": error, "properties": facts.get("properties") or {}}
+        return found
 
     def _asset_id(self, home: Row, job: Row, name: str, facts: dict[str, Any]) -> str:
         base = f"azureml://locations/{self.settings.location}/workspaces/{home.properties['workspaceId']}"
