@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -15,8 +16,7 @@ from lazward.domain.rbac_roles import (
     READER,
     USER_ACCESS_ADMINISTRATOR,
 )
-from lazward.storage.db import Database
-from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, World
+from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, World, world_in
 
 OWN = "/providers/Microsoft.Authorization"
 
@@ -24,10 +24,9 @@ NOBODY = "99999999-9999-4999-8999-999999999999"  # fixed: test ids must be the s
 
 
 @pytest.fixture
-async def world(db: Database) -> AsyncIterator[World]:
-    world = World(db)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_in(tmp_path) as world:
+        yield world
 
 
 def wanted(role: str, principal: str, **more: str) -> dict:
