@@ -7,7 +7,6 @@ import re
 from lazward.apps.history.routes import history_routes
 from tests.storage.tracking_data import KEY, OTHER, WORKSPACE, make_run
 
-
 VALUES = {
     "sub": WORKSPACE.subscription, "group": "rg", "ws": "Ws", "kind": "experiments", "exp": "Default", "run": "r1", "node": "0", "origin": "LocalUpload", "container": "c",
 }
