@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 
 from lazward.contract.errors import ArmError
+from lazward.orchestration import environments
+from lazward.orchestration.data import locate
 from lazward.orchestration.deployment_build import build
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.gateway import sync_gateway
