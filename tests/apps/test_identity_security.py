@@ -7,6 +7,7 @@ import logging
 import re
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -15,9 +16,8 @@ from lazward.contract.ids import ResourceId
 from lazward.domain.rbac_roles import BLOB_DATA_OWNER, CONTRIBUTOR, DATA_SCIENTIST, OWNER, READER
 from lazward.identity import tokens
 from lazward.storage import resources
-from lazward.storage.db import Database
 from lazward.storage.tables import metadata
-from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, TENANT, World
+from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, TENANT, World, world_in
 from tests.apps.token.test_oauth import approve, poll, start
 from tests.conftest import Clock
 
@@ -35,10 +35,9 @@ VALUES = {
 
 
 @pytest.fixture
-async def world(db: Database, clock: Clock) -> AsyncIterator[World]:
-    world = World(db, clock, clock)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
+    async with world_in(tmp_path, clock, clock) as world:
+        yield world
 
 
 def concrete(pattern: str) -> str:

@@ -16,6 +16,7 @@ import uvicorn
 from lazward.identity.ca import ensure_certificates
 from lazward.identity.trust import write_bundle
 from lazward.storage.db import Database
+from lazward.storage.tables import metadata
 from tests.apps.identity_app import World
 
 
@@ -40,7 +41,9 @@ class Server(World):
 
 
 @contextlib.contextmanager
-def serve(db: Database, folder: Path) -> Iterator[Server]:
+def serve(folder: Path) -> Iterator[Server]:
+    db = Database(f"sqlite:///{folder}/server.db")
+    metadata.create_all(db.engine)
     server = Server(db, folder)
     found = server.certificates
     config = uvicorn.Config(server.chain, ssl_certfile=str(found.certificate), ssl_keyfile=str(found.key), log_level="warning", lifespan="off", http="httptools")
@@ -56,3 +59,4 @@ def serve(db: Database, folder: Path) -> Iterator[Server]:
     finally:
         running.should_exit = running.force_exit = True  # clients keep connections open
         thread.join(20)
+        db.close()

@@ -28,7 +28,6 @@ from azure.identity import (
     ManagedIdentityCredential,
 )
 
-from lazward.storage.db import Database
 from tests.apps.identity_app import AT_WS, TENANT
 from tests.apps.token.test_oauth import claims_of
 from tests.conformance.identity_server import Server, serve
@@ -37,8 +36,8 @@ PUBLIC_ARM = "https://management.azure.com/.default"
 
 
 @pytest.fixture
-def server(db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    with serve(db, tmp_path) as running:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serve(tmp_path) as running:
         env = running.environment()
         for name in list(os.environ):
             if name not in env:
