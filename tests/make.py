@@ -55,7 +55,7 @@ def _assets(above: str) -> list[Kind]:
 
 def _deployment(parent: str) -> Json:
     return {"location": "local", "sku": {"name": "Default", "capacity": 1}, "properties": {
-        "endpointComputeType": "Managed", "environmentId": CURATED, "codeConfiguration": {"codeId": "/some/code", "scoringScript": "score.py"}, "description": "first",
+        "endpointComputeType": "Managed", "environmentId": CURATED, "codeConfiguration": {"scoringScript": "score.py"}, "description": "first",
     }}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from lazward.apps.arm import engine
 from lazward.apps.arm.engine import Facts
 from lazward.apps.mlflow.registry import ModelVersion, RegisteredModel
-from lazward.contract.caller import Caller
+from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, parse
 from lazward.domain.resource import Doc
@@ -69,7 +69,16 @@ class StoredModels:
         return await self.db.write(edit)
 
     async def delete_model(self, workspace: str, name: str) -> bool:
-        return await self.db.write(resources.delete, f"{workspace}/models/{name}")
+        return await self._delete(f"{workspace}/models/{name}")
+
+    async def _delete(self, key: str) -> bool:
+        """As ARM's DELETE does it: what is in use stays, a container counts its versions."""
+
+        def remove(tx: Tx) -> bool:
+            row = resources.get(tx, key)
+            return row is not None and engine.remove(tx, engine.resolve(parse(row.id)), self._facts(SYSTEM))[1] is not None
+
+        return await self.db.write(remove)
 
     async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
         where: dict[str, Any] = {"parent": f"{workspace}/models/{name}"} if name else {"scope": workspace}
@@ -110,7 +119,7 @@ class StoredModels:
         return await self.db.write(edit)
 
     async def delete_version(self, workspace: str, name: str, version: str) -> bool:
-        return await self.db.write(resources.delete, f"{workspace}/models/{name}/versions/{version}")
+        return await self._delete(f"{workspace}/models/{name}/versions/{version}")
 
     async def place(self, workspace: str, name: str, version: str) -> tuple[str, str, str] | None:
         def find(tx: Tx) -> tuple[str, str, str] | None:

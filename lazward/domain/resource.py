@@ -55,7 +55,7 @@ class ResourceType:
     provision / deprovision: kind of the durable task that PUT / DELETE starts; present = a long-running operation.
     lookup: value to find it by (resource.lookup).
     versions_of: for a version type, keeps the container's latestVersion and nextVersion; containers are made on demand.
-    matches: list filters by query parameter: (document, value) -> keep?
+    matches: list filters by query parameter: (document with its name, value) -> keep?
     rights: the type path in the names of its RBAC actions, when that is not `path`.
     """
 

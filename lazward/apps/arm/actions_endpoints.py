@@ -15,7 +15,7 @@ from lazward.contract.ids import parse
 from lazward.domain.resource import Doc, WriteContext
 from lazward.domain.resources.endpoints import route_pieces
 from lazward.domain.serving import endpoint_token_claims
-from lazward.orchestration.deployments import log_folder
+from lazward.orchestration.deployments import check_references, log_folder
 from lazward.orchestration.endpoints import check_no_traffic, check_traffic, forget_deployment, new_key
 from lazward.orchestration.logs import tail
 from lazward.storage import resources, tasks
@@ -78,6 +78,11 @@ async def endpoint_token(call: Call) -> Response:
     token = authority.token_for(call.ctx.caller, claims.pop("aud"), lifetime, **claims)  # type: ignore[attr-defined]
     expires = int(call.ctx.now) + lifetime
     return json_response({"accessToken": token, "tokenType": "Bearer", "expiryTimeUtc": expires, "refreshAfterTimeUtc": expires - lifetime // 4})
+
+
+@written("workspaces/onlineEndpoints/deployments")
+def deployment_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
+    check_references(tx, row)
 
 
 @deleting("workspaces/onlineEndpoints/deployments")

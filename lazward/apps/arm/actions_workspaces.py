@@ -11,7 +11,7 @@ from lazward.apps.arm.hooks import Call, action, deleting, written
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.chain import json_response
 from lazward.contract.envelope import timestamp
-from lazward.contract.errors import ArmError, bad_request, conflict
+from lazward.contract.errors import ArmError, bad_request
 from lazward.contract.ids import parse
 from lazward.domain.resource import Doc, WriteContext
 from lazward.identity.sas import account_key, sign_blob_sas
@@ -81,8 +81,6 @@ def datastore_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -
 
 @deleting("workspaces/datastores")
 def datastore_deleting(tx: Tx, row: Row, ctx: WriteContext) -> None:
-    if row.properties.get("isDefault"):
-        raise conflict(f"'{row.name}' is the default datastore of the workspace and cannot be deleted.", code="DefaultDatastore")
     ctx_vault().delete(tx, f"datastore:{row.key}")
 
 

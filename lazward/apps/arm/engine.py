@@ -21,6 +21,7 @@ from lazward.apps.arm.hooks import ACTION_RIGHTS, ACTIONS, DELETING, WRITTEN, Ca
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.arm.targets import check_method, first_missing, resolve, right_of
 from lazward.apps.chain import Context, json_response
+from lazward.apps.registry_access import check_registries
 from lazward.contract.caller import Caller
 from lazward.contract.envelope import TERMINAL, check_api_version, system_data
 from lazward.contract.errors import ArmError, bad_request, conflict, not_found
@@ -84,6 +85,7 @@ async def put(ctx: Context, target: Target, body: Any, *, patch: bool = False) -
     """PUT (create or replace) and PATCH (merge): check, before_write, store and enqueue in one transaction, answer."""
     if not isinstance(body, dict):
         raise bad_request("The request body must be a JSON object.", "body", "InvalidRequestContent")
+    await check_registries(ctx, body)
     headers = ctx.request.headers
     row, existed, task_id = await ctx.db.write(
         store, target, body, facts(ctx), patch=patch, if_match=headers.get("if-match"), if_none_match=headers.get("if-none-match"),

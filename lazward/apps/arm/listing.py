@@ -92,7 +92,7 @@ def _predicate(declared: ResourceType, query: dict[str, str]) -> Callable[[Row],
             tests.append(lambda row, wanted=wanted, member=member: _has(row.properties.get(member) or row.doc.get(member) or {}, wanted))
     for name, match in declared.matches.items():
         if value := query.get(name):
-            tests.append(lambda row, match=match, value=value: match(row.doc, value))
+            tests.append(lambda row, match=match, value=value: match({**row.doc, "name": row.name}, value))
     return (lambda row: all(test(row) for test in tests)) if tests else None
 
 

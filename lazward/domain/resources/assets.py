@@ -153,6 +153,18 @@ def hash_of(doc: Doc) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def of_version(doc: Doc, value: str) -> bool:
+    return doc["name"].lower() == value.lower()
+
+
+def of_description(doc: Doc, value: str) -> bool:
+    return value.lower() in str(doc["properties"].get("description") or "").lower()
+
+
+def of_stage(doc: Doc, value: str) -> bool:
+    return str(doc["properties"].get("stage") or "").lower() == value.lower()
+
+
 def versioned_asset(
     name: str, properties: type[msgspec.Struct], fill: BeforeWrite, immutable: tuple[str, ...], **facts: Any
 ) -> tuple[ResourceType, ResourceType]:
@@ -173,5 +185,8 @@ def versioned_asset(
 CODES = versioned_asset("codes", Code, fill_code, ("codeUri",), lookup=hash_of, actions=frozenset({"startPendingUpload"}))
 ENVIRONMENTS = versioned_asset("environments", Environment, fill_environment, ("image", "condaFile", "build"))
 DATA = versioned_asset("data", Data, fill_data, ("dataUri", "dataType"), actions=frozenset({"startPendingUpload"}))
-MODELS = versioned_asset("models", Model, fill_model, ("modelUri", "modelType"), actions=frozenset({"startPendingUpload"}))
+MODELS = versioned_asset(
+    "models", Model, fill_model, ("modelUri", "modelType"), actions=frozenset({"startPendingUpload"}),
+    matches={"version": of_version, "description": of_description, "stage": of_stage},
+)
 COMPONENTS = versioned_asset("components", Component, fill_component, ("componentSpec",))

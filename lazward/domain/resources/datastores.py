@@ -58,8 +58,16 @@ def is_default(doc: Doc, value: str) -> bool:
     return value.lower() != "true" or bool(doc["properties"].get("isDefault"))
 
 
+def one_of(doc: Doc, value: str) -> bool:
+    return doc["name"].lower() in [name.strip().lower() for name in value.split(",")]
+
+
+def named_like(doc: Doc, value: str) -> bool:
+    return value.lower() in doc["name"].lower()
+
+
 DATASTORES = resource(
-    "workspaces/datastores", Datastore, before_write=fill_datastore, matches={"isDefault": is_default},
+    "workspaces/datastores", Datastore, before_write=fill_datastore, matches={"isDefault": is_default, "names": one_of, "searchText": named_like},
     actions=frozenset({"listSecrets"}),
 )
 
@@ -85,7 +93,11 @@ def of_category(doc: Doc, value: str) -> bool:
     return str(doc["properties"].get("category", "")).lower() == value.lower()
 
 
+def of_target(doc: Doc, value: str) -> bool:
+    return str(doc["properties"].get("target", "")).lower() == value.lower()
+
+
 CONNECTIONS = resource(
     "workspaces/connections", Connection, created=200, updated=200, patchable=True, before_write=fill_connection,
-    matches={"category": of_category}, actions=frozenset({"listsecrets"}),
+    matches={"category": of_category, "target": of_target}, actions=frozenset({"listsecrets"}),
 )

@@ -75,10 +75,18 @@ def _check_traffic(traffic: dict[str, int], member: str, most: int) -> None:
         raise bad_request(f"The shares of {member} add up to at most {most}, not {total}.", f"properties.{member}")
 
 
+def named(doc: Doc, value: str) -> bool:
+    return doc["name"].lower() == value.lower()
+
+
+def of_compute_type(doc: Doc, value: str) -> bool:
+    return str(doc.get("kind", "")).lower() == value.lower()
+
+
 ENDPOINTS = resource(
     "workspaces/onlineEndpoints", OnlineEndpoint, tracked=True, patchable=True, before_write=fill_endpoint,
     provision="endpoint.apply", deprovision="endpoint.delete", deleted=200,
-    actions=frozenset({"listKeys", "regenerateKeys", "token"}),
+    actions=frozenset({"listKeys", "regenerateKeys", "token"}), matches={"name": named, "computeType": of_compute_type},
 )
 
 

@@ -8,6 +8,7 @@ from lazward.contract.errors import bad_request, conflict
 from lazward.domain.blobs.names import storage_account
 from lazward.domain.resource import Doc, WriteContext, resource
 
+BUILT_IN_REGISTRY = "azureml"  # holds the curated environments; everybody may read it
 KINDS = ("Default", "Hub", "Project", "FeatureStore")
 # What the server or the first write decided: it stays when a later PUT does not name it.
 KEPT = ("keyVault", "applicationInsights", "containerRegistry", "hubResourceId", "systemDatastoresAuthMode", "friendlyName")
@@ -66,9 +67,13 @@ def account_of(doc: Doc) -> str | None:
     return storage_account(guid) if guid else None
 
 
+def of_kind(doc: Doc, value: str) -> bool:
+    return str(doc.get("kind", "")).lower() in [x.strip().lower() for x in value.split(",")]
+
+
 WORKSPACES = resource(
     "workspaces", Workspace, tracked=True, created=200, updated=200, patchable=True, before_write=fill_workspace, lookup=account_of,
-    deprovision="workspace.delete", actions=frozenset({"listKeys", "listStorageAccountKeys", "resyncKeys", "diagnose"}),
+    deprovision="workspace.delete", matches={"kind": of_kind}, actions=frozenset({"listKeys", "listStorageAccountKeys", "resyncKeys", "diagnose"}),
 )
 
 

@@ -25,7 +25,7 @@ class Raw:
     def __init__(self, db, extents):
         add_workspace(db)
         self.authority = FakeAuthority()
-        self.services = Services(db, self.authority, SimpleNamespace(base_url="https://localhost:8443"), time.time, frozenset({"localhost", "127.0.0.1"}), {
+        self.services = Services(db, self.authority, SimpleNamespace(base_url="https://localhost:8443", max_upload_bytes=5000 << 20), time.time, frozenset({"localhost", "127.0.0.1"}), {
             "master_key": MASTER_KEY, "blob_hosts": frozenset({"localhost:8443", "127.0.0.1:8443"}),
         })
         self.store = self.services.extras["blobs"] = BlobStore(db, extents, time.time)

@@ -1,17 +1,21 @@
+from types import SimpleNamespace
+
 from lazward.apps.blob.routes import ACCOUNT, BATCHED, BLOBS, CONTAINER, DFS_TABLES, blob_routes
 from lazward.apps.chain import Chain
 from tests.live import ACCOUNT as NAME
 from tests.live import ARM
 
+SERVICES = SimpleNamespace(settings=SimpleNamespace(max_upload_bytes=7))
+
 
 def test_routes_are_declared_with_how_they_are_guarded():
-    routes = blob_routes(None)
+    routes = blob_routes(SERVICES)
     assert {route.surface.name for route in routes} == {"blob", "dfs"}
-    assert all(route.access.kind == "handler" and route.max_body is None for route in routes)
+    assert all(route.access.kind == "handler" and route.max_body == 7 for route in routes)
 
 
 def test_paths_are_told_apart_by_depth():
-    chain = Chain(None, blob_routes(None), fallback=ARM)
+    chain = Chain(SERVICES, blob_routes(SERVICES), fallback=ARM)
     for path, pieces in ((f"/{NAME}.blob.core.windows.net", 1), (f"/{NAME}.blob.core.windows.net/", 1), (f"/{NAME}.dfs.core.windows.net/c", 2), (f"/{NAME}.blob.core.windows.net/c/b//d/", 3)):
         _, params = chain._route("GET", path)
         assert len(params) == pieces
