@@ -41,7 +41,7 @@ def ranks(distribution: dict[str, Any] | None, instances: int, ports: list[int],
         if kind == "mpi":
             env |= {
                 "OMPI_COMM_WORLD_RANK": str(index), "OMPI_COMM_WORLD_SIZE": str(world), "OMPI_COMM_WORLD_LOCAL_RANK": str(local),
-                "OMPI_COMM_WORLD_LOCAL_SIZE": str(per_node), "OMPI_COMM_WORLD_NODE_RANK": str(node), "OMPI_UNIVERSE_SIZE": str(world),
+                "OMPI_COMM_WORLD_LOCAL_SIZE": str(per_node), "OMPI_COMM_WORLD_NODE_RANK": str(local), "OMPI_UNIVERSE_SIZE": str(world),
                 "PMI_RANK": str(index), "PMI_SIZE": str(world),
             }
         out.append(Rank(index, node, env))

@@ -12,7 +12,7 @@ from lazward.contract.errors import ArmError
 
 Kind = Literal["datastore", "asset", "job_output", "blob", "web"]
 
-_ARM = re.compile(r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/workspaces/([^/]+)(/.*)$", re.IGNORECASE)
+_ARM = re.compile(r"^/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/[^/]+/workspaces/([^/]+)(/.*)$", re.IGNORECASE)
 _LONG = re.compile(r"^azureml://subscriptions/([^/]+)/resource[gG]roups/([^/]+)(?:/providers/[^/]+)?/workspaces/([^/]+)/(.+)$", re.IGNORECASE)
 _DATASTORE = re.compile(r"^datastores/([^/]+)(?:/paths)?(?:/(.*))?$", re.IGNORECASE)
 _ASSET = re.compile(r"^(data|models|environments|components|codes)/([^/]+)/(versions|labels)/([^/]+)(?:/paths/(.*))?$", re.IGNORECASE)
@@ -33,7 +33,9 @@ class DataUri(msgspec.Struct, frozen=True):
     version: str = ""
     label: str = ""
     registry: str = ""
-    workspace: str = ""  # name, when the URI names one
+    workspace: str = ""  # name or guid, when the URI names one
+    group: str = ""  # of that workspace, when the URI names it
+    subscription: str = ""
     output: str = ""
     account: str = ""
     container: str = ""
@@ -48,9 +50,11 @@ def parse_uri(text: str, target: str = "uri", family: str = "data") -> DataUri:
     if uri.lower().startswith("azureml:/subscriptions/"):
         uri = uri[len("azureml:") :]
     if match := _ARM.match(uri):
-        return _below_workspace(match.group(2).lstrip("/"), match.group(1), text, target)
+        subscription, group, workspace, rest = match.groups()
+        return msgspec.structs.replace(_below_workspace(rest.lstrip("/"), workspace, text, target), group=group, subscription=subscription)
     if match := _LONG.match(uri):
-        return _below_workspace(match.group(4), match.group(3), text, target)
+        subscription, group, workspace, rest = match.groups()
+        return msgspec.structs.replace(_below_workspace(rest, workspace, text, target), group=group, subscription=subscription)
     if uri.lower().startswith("azureml://registries/"):
         registry, _, rest = uri[len("azureml://registries/") :].partition("/")
         found = _below_workspace(rest, "", text, target)
@@ -67,7 +71,10 @@ def parse_uri(text: str, target: str = "uri", family: str = "data") -> DataUri:
         return DataUri("job_output", name=run, output="default", path=_clean(path, target))
     if match := _SHORT.match(uri):
         return DataUri("asset", family=family, name=match.group(1), version=match.group(2) or "", label=match.group(3) or "")
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise ArmError(400, "InvalidUri", f"'{uri[:200]}' is not a web address: {error}.", target) from None
     scheme = parts.scheme.lower()
     if scheme in ("wasbs", "wasb", "abfss", "abfs") and "@" in parts.netloc:
         container, _, host = parts.netloc.partition("@")
@@ -107,6 +114,6 @@ def _web(uri: str, target: str) -> DataUri:
 def _clean(path: str, target: str) -> str:
     """A path inside a container: no leading slash, no '.' or '..' pieces."""
     path = path.lstrip("/")
-    if any(piece in (".", "..") for piece in path.split("/")) or "\\" in path:
-        raise ArmError(400, "InvalidUri", "A path may not hold '.', '..' or a backslash.", target)
+    if any(piece in (".", "..") for piece in path.split("/")) or "\\" in path or "\0" in path:
+        raise ArmError(400, "InvalidUri", "A path may not hold '.', '..', a backslash or a NUL character.", target)
     return path

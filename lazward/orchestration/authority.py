@@ -32,9 +32,6 @@ REREAD_KEYS_S = 0.1  # between two looks for a key that a token names and we do 
 JOB_TOKEN_S = 30 * 86400.0  # a job's token ends with its run; this is the far limit
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-# What a run may never do, whatever its submitter may: rights that outlive the run.
-NOT_FOR_RUNS = ("Microsoft.Authorization/*/write", "Microsoft.Authorization/*/delete", "Microsoft.Authorization/elevateAccess/action")
-
 
 class Authority:
     """base_url: https://HOST:PORT. Our loopback names at that port count as us too. tenant: guid.
@@ -128,12 +125,8 @@ class Authority:
     async def allowed(self, caller: Caller, action: str, scope: str, *, data: bool = False) -> bool:
         if caller is SYSTEM:
             return True
-        if caller.bound_to and not rbac.within(scope, caller.bound_to):
-            return False
-        if caller.run and any(rbac.matches(pattern, action) for pattern in NOT_FOR_RUNS):
-            return False
         state = self.directory.known() or await self.directory.fresh()
-        return state.allowed(caller.id, action, scope, data)
+        return state.allowed(caller.id, action, scope, data, bound=caller.bound_to, run=bool(caller.run))
 
     async def has_role_below(self, caller: Caller, scope: str) -> bool:
         """Whether caller has a role at scope, above it or inside it that its token reaches."""
@@ -156,7 +149,7 @@ class Authority:
     def principals_allowed(self, action: str, scope: str) -> list[str]:
         """Who has action at scope; for what decides by a list, such as the gateway. Of what is known now: see refresh_now()."""
         state = self.directory.state or self.directory.read_now()
-        return [who for who, principal in state.principals.items() if principal.enabled and state.allowed(who, action, scope, False)]
+        return [who for who in state.principals if state.allowed(who, action, scope)]
 
     # ---- tokens ------------------------------------------------------------------------------------------------------
 

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from lazward.domain.audiences import AML_RESOURCE
-from lazward.storage.db import Database
-from tests.apps.identity_app import World
+from tests.apps.identity_app import World, world_in
 
 
 @pytest.fixture
-async def world(db: Database) -> AsyncIterator[World]:
-    world = World(db)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_in(tmp_path) as world:
+        yield world
 
 
 async def get(world: World, version: str = "2019-05-01", host: str = "localhost:8443"):
@@ -40,13 +39,12 @@ async def test_the_object_that_az_reads(world: World):
     assert cloud["name"] == "Lazward" and cloud["resourceManager"] == "https://localhost:8443" and cloud["microsoftGraphResourceId"] == "https://localhost:8443/"
 
 
-async def test_a_public_name_is_its_own_authority(db: Database):
-    world = World(db, public_host="ml.corp.example")
-    world.chain.services.allowed_hosts |= {"ml.corp.example"}
-    [cloud] = await get(world, host="ml.corp.example:8443")
+async def test_a_public_name_is_its_own_authority(tmp_path: Path):
+    async with world_in(tmp_path, public_host="ml.corp.example") as world:
+        world.chain.services.allowed_hosts |= {"ml.corp.example"}
+        [cloud] = await get(world, host="ml.corp.example:8443")
     assert cloud["resourceManager"] == "https://ml.corp.example:8443/" and cloud["authentication"]["loginEndpoint"] == "https://ml.corp.example:8443/"
     assert "https://ml.azure." + ".".join(cloud["portal"].split(".")[2:]).replace("/", "") == AML_RESOURCE
-    await world.client.aclose()
 
 
 async def test_s8_a_foreign_host_is_not_repeated(world: World):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -103,7 +104,7 @@ class TestScopes:
 
 
 class TestAllowed:
-    ROLES = {"reader": Role("reader", "Reader", permissions=(Permission(("*/read",)),)), "writer": Role("writer", "Writer", permissions=(Permission(("*/write",)),))}
+    ROLES: ClassVar[dict[str, Any]] = {"reader": Role("reader", "Reader", permissions=(Permission(("*/read",)),)), "writer": Role("writer", "Writer", permissions=(Permission(("*/write",)),))}
 
     @given(st.lists(st.tuples(scopes, st.sampled_from(["reader", "writer", "gone"])), max_size=5), scopes, st.sampled_from(["a/read", "a/write"]))
     def test_is_what_any_assignment_at_or_above_grants(self, given_: list[tuple[str, str]], scope: str, action: str):
@@ -123,7 +124,7 @@ class TestAllowed:
 
 class TestCustomRole:
     GUID = "11111111-2222-3333-4444-555555555555"
-    GOOD = {"roleName": "Mine", "permissions": [{"actions": ["A.B/*/read"], "notActions": None}], "assignableScopes": ["/subscriptions/s/"], "type": "CustomRole"}
+    GOOD: ClassVar[dict[str, Any]] = {"roleName": "Mine", "permissions": [{"actions": ["A.B/*/read"], "notActions": None}], "assignableScopes": ["/subscriptions/s/"], "type": "CustomRole"}
 
     def test_good(self):
         role = rbac.custom_role(self.GUID.upper(), self.GOOD)

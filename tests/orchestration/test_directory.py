@@ -43,7 +43,7 @@ async def test_a_change_of_another_process_is_seen_within_a_second(db: Database,
     who = grant(db)
     assert (await held.fresh()) is before
     clock.at += directory.STALE_S
-    assert (await held.fresh()).allowed(who, "a/read", "/x", False)
+    assert (await held.fresh()).allowed(who, "a/read", "/x")
 
 
 async def test_nothing_is_built_anew_while_nothing_changes(db: Database, clock: Ticks, held: Directory):
@@ -58,7 +58,7 @@ async def test_a_change_of_our_own_is_seen_at_once(db: Database, held: Directory
     await held.fresh()
     who = grant(db)
     held.forget()
-    assert (await held.fresh()).allowed(who, "a/read", "/x", False)
+    assert (await held.fresh()).allowed(who, "a/read", "/x")
 
 
 async def test_a_read_that_was_overtaken_is_not_kept(db: Database, held: Directory, monkeypatch: pytest.MonkeyPatch):
@@ -94,8 +94,20 @@ async def test_new_signing_keys_are_seen_and_decisions_kept(db: Database, clock:
 
 
 async def test_an_assignment_of_a_role_that_is_gone_grants_nothing(db: Database, held: Directory):
-    db.write_now(access.assign, "/", "p", "00000000-0000-0000-0000-00000000dead", NOW)
-    assert not (await held.fresh()).allowed("p", "a/read", "/", False)
+    made = db.write_now(access.create_principal, "p", "User", None, NOW)
+    db.write_now(access.assign, "/", made.id, "00000000-0000-0000-0000-00000000dead", NOW)
+    assert not (await held.fresh()).allowed(made.id, "a/read", "/")
+
+
+async def test_who_is_disabled_or_gone_may_nothing(db: Database, held: Directory):
+    """Signatures that somebody made while they were there are checked by their rights of today."""
+    who = grant(db)
+    db.write_now(access.assign, "/", "ghost", READER, NOW)
+    assert (await held.fresh()).allowed(who, "a/read", "/")
+    db.write_now(access.set_enabled, who, False, NOW)
+    held.forget()
+    state = await held.fresh()
+    assert not state.allowed(who, "a/read", "/") and not state.allowed("ghost", "a/read", "/")
 
 
 async def test_decisions_do_not_grow_without_bound(db: Database, held: Directory, monkeypatch: pytest.MonkeyPatch):

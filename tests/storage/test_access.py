@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -94,7 +95,7 @@ class TestAssignments:
 
 
 class TestRoles:
-    DOC = {"roleName": "Mine", "permissions": [{"actions": ["a/*"], "notActions": ["a/b"]}, {"dataActions": ["c"]}], "assignableScopes": ["/subscriptions/s"]}
+    DOC: ClassVar[dict[str, Any]] = {"roleName": "Mine", "permissions": [{"actions": ["a/*"], "notActions": ["a/b"]}, {"dataActions": ["c"]}], "assignableScopes": ["/subscriptions/s"]}
 
     def test_written_read_changed_and_deleted(self, db: Database):
         assert db.write_now(access.put_role, "r1", "Mine", self.DOC, NOW) is False

@@ -42,7 +42,7 @@ class JobsPort(Protocol):
 
     async def get(self, workspace: str, run_id: str) -> Json | None:
         """The `properties` of the ARM job (status, error, services, inputs, outputs, computeId, tags, startTimeUtc, endTimeUtc, isArchived,
-        ...), or None when no job of that name is there."""
+        ...), or None when no job of that name is there. Outputs may carry the assetId that dataversion/batchGetResolvedUris resolves."""
         ...
 
     async def patch(self, workspace: str, run_id: str, change: Change, caller: Caller) -> None:
@@ -282,5 +282,5 @@ def _outputs(ctx: Context, workspace: ResourceId, run: str, values: Any) -> Json
     for name, facts in (values or {}).items():
         if name != "default" and isinstance(facts, dict):
             kind = facts.get("jobOutputType") or "uri_folder"
-            out[name] = {"assetId": f"{base}{name}/versions/1", "type": _MODEL_TYPES.get(kind, kind)}
+            out[name] = {"assetId": facts.get("assetId") or f"{base}{name}/versions/1", "type": _MODEL_TYPES.get(kind, kind)}
     return out

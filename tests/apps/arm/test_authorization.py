@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -14,17 +16,17 @@ from lazward.domain.rbac_roles import (
     READER,
     USER_ACCESS_ADMINISTRATOR,
 )
-from lazward.storage.db import Database
-from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, World
+from tests.apps.identity_app import AT_GROUP, AT_SUB, AT_WS, SUB, World, world_in
 
 OWN = "/providers/Microsoft.Authorization"
 
+NOBODY = "99999999-9999-4999-8999-999999999999"  # fixed: test ids must be the same in every process
+
 
 @pytest.fixture
-async def world(db: Database) -> AsyncIterator[World]:
-    world = World(db)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_in(tmp_path) as world:
+        yield world
 
 
 def wanted(role: str, principal: str, **more: str) -> dict:
@@ -82,8 +84,8 @@ class TestPutAssignment:
 
     @pytest.mark.parametrize(("change", "status", "code"), [
         ({"roleDefinitionId": None}, 400, "InvalidRoleDefinitionId"), ({"roleDefinitionId": "Reader"}, 400, "InvalidRoleDefinitionId"), ({"principalId": "me"}, 400, "InvalidPrincipalId"),
-        ({"principalId": None}, 400, "InvalidPrincipalId"), ({"principalId": 3}, 400, "InvalidRequestContent"), ({"roleDefinitionId": f"/x/{uuid.uuid4()}"}, 404, "RoleDefinitionDoesNotExist"),
-        ({"principalId": str(uuid.uuid4())}, 400, "PrincipalNotFound"), ({"principalId": str(uuid.uuid4()), "principalType": "Group"}, 400, "PrincipalNotFound"),
+        ({"principalId": None}, 400, "InvalidPrincipalId"), ({"principalId": 3}, 400, "InvalidRequestContent"), ({"roleDefinitionId": f"/x/{NOBODY}"}, 404, "RoleDefinitionDoesNotExist"),
+        ({"principalId": NOBODY}, 400, "PrincipalNotFound"), ({"principalId": NOBODY, "principalType": "Group"}, 400, "PrincipalNotFound"),
         ({"principalType": "User"}, 400, "UnmatchedPrincipalType"), ({"condition": "@Resource[x] StringEquals 'y'", "conditionVersion": "2.0"}, 501, "NotImplemented"),
     ])
     async def test_what_cannot_be(self, world: World, change: dict, status: int, code: str):
@@ -102,8 +104,8 @@ class TestPutAssignment:
         assert (await world.arm("PUT", path(AT_WS, new_id()), body=body)).status_code == 201
 
     @pytest.mark.parametrize(("scope", "name", "status", "code"), [
-        (AT_WS, "not-a-guid", 400, "InvalidRoleAssignmentId"), (f"/subscriptions/{uuid.uuid4()}", str(uuid.uuid4()), 404, "SubscriptionNotFound"),
-        (AT_SUB + "/resourceGroups/nope", str(uuid.uuid4()), 404, "ResourceGroupNotFound"), (AT_GROUP + "/providers/Microsoft.X/things", str(uuid.uuid4()), 400, "InvalidScope"),
+        (AT_WS, "not-a-guid", 400, "InvalidRoleAssignmentId"), (f"/subscriptions/{NOBODY}", NOBODY, 404, "SubscriptionNotFound"),
+        (AT_SUB + "/resourceGroups/nope", NOBODY, 404, "ResourceGroupNotFound"), (AT_GROUP + "/providers/Microsoft.X/things", NOBODY, 400, "InvalidScope"),
     ])
     async def test_where_it_cannot_be(self, world: World, scope: str, name: str, status: int, code: str):
         answer = await world.arm("PUT", path(scope, name), body=wanted(READER, world.principal("someone").id))
@@ -188,7 +190,7 @@ class TestListAndDeleteAssignments:
 
 
 class TestRoleDefinitions:
-    ROLE = {"properties": {"roleName": "Job Watcher", "description": "d", "type": "CustomRole", "assignableScopes": [AT_SUB], "permissions": [
+    ROLE: ClassVar[dict[str, Any]] = {"properties": {"roleName": "Job Watcher", "description": "d", "type": "CustomRole", "assignableScopes": [AT_SUB], "permissions": [
         {"actions": ["Microsoft.MachineLearningServices/workspaces/jobs/read"], "notActions": [], "dataActions": [], "notDataActions": []}]}}
 
     async def names(self, world: World, scope: str, filter_: str = "") -> list[str]:

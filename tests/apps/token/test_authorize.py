@@ -5,13 +5,13 @@ import hashlib
 import html
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from lazward.apps.token.authorize import is_loopback_redirect
-from lazward.storage.db import Database
-from tests.apps.identity_app import TENANT, World
+from tests.apps.identity_app import TENANT, World, world_in
 from tests.apps.token.test_oauth import V2, claims_of, error_of
 from tests.conftest import Clock
 
@@ -26,10 +26,9 @@ QUERY = {
 
 
 @pytest.fixture
-async def world(db: Database, clock: Clock) -> AsyncIterator[World]:
-    world = World(db, clock, clock)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
+    async with world_in(tmp_path, clock, clock) as world:
+        yield world
 
 
 async def ask(world: World, **more: str):

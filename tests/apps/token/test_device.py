@@ -2,19 +2,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from lazward.storage.db import Database
-from tests.apps.identity_app import TENANT, World
+from tests.apps.identity_app import TENANT, World, world_in
 from tests.conftest import Clock
 
 
 @pytest.fixture
-async def world(db: Database, clock: Clock) -> AsyncIterator[World]:
-    world = World(db, clock, clock)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
+    async with world_in(tmp_path, clock, clock) as world:
+        yield world
 
 
 async def start(world: World, client_id: str = "04b07795-8ddb-461a-bbee-02f9e1bf7b46") -> dict:

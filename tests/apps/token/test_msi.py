@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from lazward.storage.db import Database
-from tests.apps.identity_app import AT_GROUP, AT_WS, World
+from tests.apps.identity_app import AT_GROUP, AT_WS, World, world_in
 from tests.apps.token.test_oauth import claims_of
 from tests.conftest import Clock
 
@@ -13,10 +13,9 @@ STORAGE = "https://storage.azure.com/"
 
 
 @pytest.fixture
-async def world(db: Database, clock: Clock) -> AsyncIterator[World]:
-    world = World(db, clock, clock)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
+    async with world_in(tmp_path, clock, clock) as world:
+        yield world
 
 
 async def get(world: World, secret: str | None, header: str = "X-IDENTITY-HEADER", **query: str):

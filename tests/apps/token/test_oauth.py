@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
@@ -14,9 +15,8 @@ from lazward.apps.token.oauth import DEVICE_GRANT
 from lazward.domain.rbac_roles import OWNER
 from lazward.identity.tokens import hash_secret
 from lazward.storage import access
-from lazward.storage.db import Database
 from lazward.storage.tables import grant_code
-from tests.apps.identity_app import MASTER_KEY, TENANT, World
+from tests.apps.identity_app import MASTER_KEY, TENANT, World, world_in
 from tests.conftest import Clock
 
 V2, V1, ADFS = f"/{TENANT}/oauth2/v2.0/token", f"/{TENANT}/oauth2/token", "/adfs/oauth2/token"
@@ -24,10 +24,9 @@ ARM = "https://localhost:8443"
 
 
 @pytest.fixture
-async def world(db: Database, clock: Clock) -> AsyncIterator[World]:
-    world = World(db, clock, clock)
-    yield world
-    await world.client.aclose()
+async def world(tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
+    async with world_in(tmp_path, clock, clock) as world:
+        yield world
 
 
 def credentials(world: World, **more: str) -> dict[str, str]:
