@@ -12,6 +12,7 @@ import pytest
 
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec, ProcessSpec
+from lazward.execution import processes
 from lazward.execution.runtime import records
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.jobs import FINISH_TRIES, request_cancel, restore_admissions
@@ -103,9 +104,8 @@ class TestProcessesAreKilled:
         key = place.job("a", "echo before; sleep 600")
         await place.start()
         await begun(place, key)
-        keeper = keeper_of(place, key)["pid"]
-        for pid in (int(p) for task in os.listdir(f"/proc/{keeper}/task") for p in open(f"/proc/{keeper}/task/{task}/children").read().split()):
-            os.kill(pid, signal.SIGKILL)
+        for process in processes.descendants(keeper_of(place, key)["pid"]):
+            os.kill(process.pid, signal.SIGKILL)
         facts = await place.over("a")
         assert (facts["status"], facts["error"]["code"], facts["exit"]["signal"]) == ("Failed", "KilledBySignal", 9)
         assert await place.log("a") == "before\n"
