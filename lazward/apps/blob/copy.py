@@ -29,7 +29,7 @@ from lazward.storage.blobs.metadata import Draft
 from lazward.storage.blobs.records import BlobInfo, BlobKey
 from lazward.storage.blobs.store import checked_headers
 
-_IN_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.")
+_IN_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net(?::\d+)?\Z")
 _IN_PATH = re.compile(r"/+([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net/")
 _OWN_HEADERS = ("copyId", "copySource", "copyTime")
 
