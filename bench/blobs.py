@@ -44,7 +44,7 @@ with serve(routes, folder) as live:
 
 
 class Memory(threading.Thread):
-    """Peak resident memory of a process, in MiB above where it began."""
+    """Peak resident memory of a process, and the CPU time it used."""
 
     def __init__(self, pid: int):
         super().__init__(daemon=True)
@@ -52,6 +52,7 @@ class Memory(threading.Thread):
 
         self.process = psutil.Process(pid)
         self.base = self.peak = self.process.memory_info().rss
+        self.cpu = sum(self.process.cpu_times()[:2])
         self.done = threading.Event()
         self.start()
 
@@ -62,7 +63,8 @@ class Memory(threading.Thread):
     def stop(self) -> str:
         self.done.set()
         self.join()
-        return f"server {self.base >> 20} MiB before, {self.peak >> 20} MiB at most"
+        cpu = sum(self.process.cpu_times()[:2]) - self.cpu
+        return f"server: {cpu:5.2f} s CPU, {self.base >> 20} MiB before, {self.peak >> 20} MiB at most"
 
 
 def main() -> None:
@@ -112,36 +114,36 @@ def run(folder: Path, port: int, ca: str, pid: int, given: argparse.Namespace) -
             blob.download_blob(max_concurrency=concurrency).readinto(out)
         print(f"download x{concurrency}     {rate(time.perf_counter() - began)}  {memory.stop()}")
     (folder / "down").unlink()
-    one_get(folder, blob, key, ca, given, rate)
-    small(container)
+    one_get(folder, blob, key, ca, given, rate, pid)
+    small(container, pid)
     listing(folder, service, given.count)
 
 
-def one_get(folder: Path, blob, key: str, ca: str, given: argparse.Namespace, rate) -> None:
+def one_get(folder: Path, blob, key: str, ca: str, given: argparse.Namespace, rate, pid: int) -> None:
     """The server's part alone: one GET and one PUT by curl, which costs little itself."""
     query = sas.sign_blob_sas(key, ACCOUNT, "bench", "big", permissions="rw", expires=time.time() + 900)
     if not shutil.which("curl"):
         return
     url = f"{blob.url}?{query}"
-    began = time.perf_counter()
+    memory, began = Memory(pid), time.perf_counter()
     subprocess.run(["curl", "-s", "--cacert", ca, "-o", "/dev/null", url], check=True)
-    print(f"curl GET        {rate(time.perf_counter() - began)}")
-    began = time.perf_counter()
+    print(f"curl GET        {rate(time.perf_counter() - began)}  {memory.stop()}")
+    memory, began = Memory(pid), time.perf_counter()
     subprocess.run(["curl", "-s", "-f", "--cacert", ca, "-T", str(folder / "source"), "-H", "x-ms-blob-type: BlockBlob", "-H", "Expect:", url], check=True)
-    print(f"curl PUT        {rate(time.perf_counter() - began)}")
+    print(f"curl PUT        {rate(time.perf_counter() - began)}  {memory.stop()}")
 
 
-def small(container) -> None:
+def small(container, pid: int) -> None:
     data = os.urandom(10_000)
     for workers in (1, 8):
         with ThreadPoolExecutor(workers) as pool:
             names = [uuid.uuid4().hex for _ in range(600)]
-            began = time.perf_counter()
+            memory, began = Memory(pid), time.perf_counter()
             list(pool.map(lambda name: container.upload_blob(name, data), names))
             put = len(names) / (time.perf_counter() - began)
             began = time.perf_counter()
             list(pool.map(lambda name: container.download_blob(name).readall(), names))
-            print(f"10 kB, {workers} at once: {put:5.0f} PUT/s, {len(names) / (time.perf_counter() - began):5.0f} GET/s (client and server on this machine)")
+            print(f"10 kB, {workers} at once: {put:5.0f} PUT/s, {len(names) / (time.perf_counter() - began):5.0f} GET/s {memory.stop()}")
 
 
 def listing(folder: Path, service, count: int) -> None:

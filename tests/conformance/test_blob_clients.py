@@ -497,15 +497,60 @@ class TestDataLake:
         assert mine.get_file_client("z").download_file().readall() == b"1"
 
 
+class TestAsTheMlSdkDoes:
+    """azure-ai-ml's own upload and download, with the account named localhost:PORT/ACCOUNT."""
+
+    @pytest.fixture
+    def source(self, tmp_path, live, monkeypatch):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", live.ca)
+        (tmp_path / "code" / "sub").mkdir(parents=True)
+        (tmp_path / "code" / "train.py").write_text("print('hi')")
+        (tmp_path / "code" / "sub" / "data é.bin").write_bytes(os.urandom(3 << 20))
+        return tmp_path / "code"
+
+    @pytest.mark.parametrize("kind", ["blob", "lake"])
+    def test_a_folder_goes_up_once_and_comes_down(self, live, container, source, tmp_path, kind):
+        from azure.ai.ml._artifacts._blob_storage_helper import BlobStorageClient
+        from azure.ai.ml._artifacts._gen2_storage_helper import Gen2StorageClient
+
+        def client():
+            if kind == "blob":
+                return BlobStorageClient(KEY, live.account_url(), container.container_name)
+            return Gen2StorageClient(KEY, container.container_name, live.account_url("dfs"))
+
+        first = client().upload(str(source), "data1", "1", asset_hash="abc123", show_progress=False)
+        assert (first["name"], first["version"]) == ("data1", "1")
+        uploaded = {blob.name: blob.last_modified for blob in container.list_blobs()}
+        again = client().upload(str(source), "data2", "7", asset_hash="abc123", show_progress=False)
+        assert (again["name"], again["version"]) == ("data1", "1")  # recognised by its metadata
+        assert {blob.name: blob.last_modified for blob in container.list_blobs()} == uploaded
+        into = tmp_path / "down"
+        into.mkdir()
+        client().download(first["remote path"], str(into))
+        assert {str(path.relative_to(into)): path.read_bytes() for path in into.rglob("*") if path.is_file()} == {
+            str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if path.is_file()
+        }
+        assert client().exists(first["remote path"])
+        assert not client().exists("LocalUpload/none")
+
+    def test_code_goes_up_by_a_signature_on_the_container(self, live, container, source):
+        from azure.ai.ml._artifacts._blob_storage_helper import BlobStorageClient
+
+        token = sas.sign_blob_sas(KEY, ACCOUNT, container.container_name, permissions="racwl", expires=time.time() + 600)
+        made = BlobStorageClient(None, f"{container.url}?{token}").upload(str(source), "c", "1", show_progress=False)
+        assert made["remote path"] == "code"
+        assert sorted(blob.name for blob in container.list_blobs()) == ["code/sub/data é.bin", "code/train.py"]
+
+
 class TestHostStyle:
-    """A team server: the account in the host name, as with a wildcard DNS name of its own."""
+    """The account in the host name, where DNS or a proxy leads Azure's own names here."""
 
     def test_key_and_signature(self, live, monkeypatch):
         import socket
 
         real = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **kw: real("127.0.0.1" if str(host).endswith(".core.lan.test") else host, *rest, **kw))
-        url = f"https://{ACCOUNT}.blob.core.lan.test:{live.port}"
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **kw: real("127.0.0.1" if str(host).endswith(".core.windows.net") else host, *rest, **kw))
+        url = f"https://{ACCOUNT}.blob.core.windows.net:{live.port}"
         service = BlobServiceClient(url, credential=KEY, connection_verify=live.ca, retry_total=0)
         assert service.account_name == ACCOUNT
         container = service.create_container(f"h{uuid.uuid4().hex[:12]}")
@@ -520,6 +565,31 @@ class TestHostStyle:
         fs.get_file_client("d/f").upload_data(b"x", overwrite=True)
         fs.get_directory_client("d").rename_directory(f"{container.container_name}/e")
         assert [path.name for path in fs.get_paths()] == ["e", "e/f"]
+
+
+class TestObstore:
+    """object_store, written in Rust, is a client of its own; and extents in a remote store, served by this very server."""
+
+    async def test_extents_in_a_remote_store(self, live, container):
+        from obstore.store import AzureStore
+
+        from lazward.storage.blobs.object_extents import ObjectExtents
+
+        trust = {"allow_invalid_certificates": True}
+        extents = ObjectExtents(AzureStore(container.container_name, account_name=ACCOUNT, account_key=KEY, endpoint=live.account_url(), client_options=trust, retry_config={"max_retries": 0}))
+        pieces = [os.urandom(1 << 20) for _ in range(20)]
+
+        async def stream():
+            for piece in pieces:
+                yield piece
+
+        small, large = await extents.write(b"hello"), await extents.write(stream())
+        assert b"".join([piece async for piece in extents.read(small.id, 1, 3)]) == b"el"
+        assert b"".join([piece async for piece in extents.read(large.id, 0, large.size)]) == b"".join(pieces)
+        assert {id async for id, _ in extents.listed()} == {small.id, large.id}
+        await extents.delete([small.id, large.id])
+        await extents.delete([small.id])
+        assert list(container.list_blobs()) == []
 
 
 async def test_the_asynchronous_client(live):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -94,7 +95,7 @@ async def put_blob(call: Call) -> Response:
         await call.store.discard(part)
         raise
     info = await call.store.commit(call.key, [part], headers, meta, wanted=wanted, tags=tags, kind="AppendBlob" if kind == "AppendBlob" else "")
-    return written(call, info.etag, info.modified, **({k.replace("-", "_"): v for k, v in checksums.answer().items()} if kind == "BlockBlob" else {}))
+    return written(call, info.etag, info.modified, more=checksums.answer())
 
 
 async def put_block(call: Call) -> Response:
@@ -123,7 +124,7 @@ async def put_block_list(call: Call) -> Response:
         digest.update(raw)
     checksums.verify()
     listed = []
-    for path, text in flatten(raw, "BlockList"):
+    for path, text in await asyncio.to_thread(flatten, raw, "BlockList"):  # it may be long
         if path not in (("Latest",), ("Committed",), ("Uncommitted",)):
             raise storage_error("InvalidXmlDocument", f"'{'/'.join(path)[:60]}' is not expected in a BlockList.")
         listed.append((path[0], block_name(text)))

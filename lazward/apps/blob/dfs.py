@@ -48,7 +48,7 @@ def word(call: Call) -> str:
 async def create_filesystem(call: Call) -> Response:
     call_meta = check_meta(properties(call) or {})
     info = await call.ctx.db.write(containers.create, call.account, call.container, call_meta, call.now)
-    return written(call, info.etag, info.modified, x_ms_namespace_enabled="true")
+    return written(call, info.etag, info.modified, more={"x-ms-namespace-enabled": "true"})
 
 
 async def get_filesystem(call: Call) -> Response:

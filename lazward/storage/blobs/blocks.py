@@ -64,7 +64,7 @@ def commit(tx: Tx, key: BlobKey, wanted_blocks: Sequence[tuple[str, str]], draft
     if old and old.kind != "BlockBlob":
         raise storage_error("InvalidBlobType", f"There is a {old.kind} of this name.")
     rows = tx.execute(sa.select(k.c.block_id, k.c.extent, k.c.size).where(of_blob(key))).all()
-    staged = {id: (extent, size) for id, extent, size in rows}
+    staged = {row.block_id: (row.extent, row.size) for row in rows}
     committed = _committed(old)
     places = {"Committed": (committed,), "Uncommitted": (staged,), "Latest": (staged, committed)}
     extents = []

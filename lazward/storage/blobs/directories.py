@@ -69,7 +69,7 @@ def make_parents(tx: Tx, key: BlobKey, now: float) -> None:
     if not names:
         return
     rows = tx.execute(sa.select(b.c.name, b.c.kind).where(b.c.account == key.account, b.c.container == key.container, b.c.name.in_(names)))
-    kinds = dict(rows.all())
+    kinds = {row.name: row.kind for row in rows}
     for name in names:
         if kinds.get(name, "Directory") != "Directory":
             raise storage_error("PathConflict", f"'{name[:200]}' is a file.", "path")

@@ -42,7 +42,7 @@ def page(tx: Tx, account: str, container: str, prefix: str = "", delimiter: str 
         rows = tx.execute(sa.select(*columns).where(*where).order_by(b.c.name).limit(batch)).all()
         shown = None
         for row in rows:
-            low, open_end = row[2], True
+            low, open_end = row.name, True
             shown = folded(low, prefix, delimiter)
             if shown is not None and prefixes and prefixes[-1] == shown:
                 continue

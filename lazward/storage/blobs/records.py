@@ -93,8 +93,8 @@ def params(key: BlobKey) -> dict[str, str]:
 
 def blob_from(row: Any) -> BlobInfo:
     """A row of LIGHT or WHOLE."""
-    light, heavy = row[:14], row[14:]
-    info = BlobInfo(*light[:6], [], *light[6:])
+    light, heavy = tuple(row)[:14], tuple(row)[14:]
+    info = BlobInfo(*light[:6], [], *light[6:])  # type: ignore[call-arg] - the columns are its fields, in order
     if heavy:
         info.extents = [(id, size) for id, size in heavy[0]]
         info.blocks = heavy[1]

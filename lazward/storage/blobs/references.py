@@ -75,5 +75,5 @@ def _known(tx: Tx, ids: Iterable[str]) -> dict[str, int]:
     wanted = list(ids)
     found: dict[str, int] = {}
     for at in range(0, len(wanted), _BATCH):
-        found.update(tx.execute(_KNOWN, {"ids": wanted[at : at + _BATCH]}).all())
+        found.update({row.id: row.extra for row in tx.execute(_KNOWN, {"ids": wanted[at : at + _BATCH]})})
     return found

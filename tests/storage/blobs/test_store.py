@@ -1,5 +1,7 @@
 import asyncio
+import errno
 import os
+import tracemalloc
 
 import pytest
 
@@ -88,6 +90,42 @@ class TestPut:
         assert code(caught) == (404, "BlobNotFound")
         assert await store.info(ACCOUNT, CONTAINER, "a") is None
         assert not await store.delete(ACCOUNT, CONTAINER, "a")
+
+
+class TestMemory:
+    """Constant, whatever the size."""
+
+    async def test_of_uploads_and_downloads(self, store):
+        piece = b"x" * 65_536
+
+        async def data():
+            for _ in range(1024):
+                yield bytes(piece)
+
+        tracemalloc.start()
+        try:
+            await store.put(ACCOUNT, CONTAINER, "big", data())
+            up = tracemalloc.get_traced_memory()[1]
+            tracemalloc.reset_peak()
+            size = 0
+            async for got in store.read(ACCOUNT, CONTAINER, "big"):
+                size += len(got)
+            down = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert size == 64 << 20
+        assert max(up, down) < 8 << 20
+
+
+async def test_a_full_disk_is_said(store, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "write", full)
+    for doing in (store.put(ACCOUNT, CONTAINER, "a", b"1"), store.append(ACCOUNT, CONTAINER, "a", b"1")):
+        with pytest.raises(ArmError) as caught:
+            await doing
+        assert code(caught) == (507, "InsufficientStorage")
 
 
 class TestPutFile:
