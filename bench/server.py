@@ -110,7 +110,7 @@ class Server:
 
     def token(self, resource: str) -> str:
         anonymous = Client(self.base, self.env["SSL_CERT_FILE"])
-        answer = anonymous.call("GET", f"/msi/token?api-version=2019-08-01&resource={quote(resource, safe='')}", headers={"X-IDENTITY-HEADER": self.env["IDENTITY_HEADER"]})
+        answer = anonymous.patiently("GET", f"/msi/token?api-version=2019-08-01&resource={quote(resource, safe='')}", headers={"X-IDENTITY-HEADER": self.env["IDENTITY_HEADER"]})
         assert answer.status == 200, answer
         anonymous.close()
         return answer.json()["access_token"]
@@ -189,9 +189,9 @@ class Client:
             raise Unacknowledged(f"{method} {path}: {error!r}") from None
         return answer
 
-    def json_call(self, method: str, path: str, body: Any = None) -> Answer:
+    def json_call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         raw = None if body is None else json.dumps(body).encode()
-        return self.call(method, path, raw, {"Content-Type": "application/json"} if raw is not None else {})
+        return self.call(method, path, raw, {**(headers or {}), **({"Content-Type": "application/json"} if raw is not None else {})})
 
     def get(self, path: str) -> Any:
         return _good(self.json_call("GET", path), (200,))
@@ -202,12 +202,12 @@ class Client:
     def post(self, path: str, body: Any = None) -> Any:
         return _good(self.json_call("POST", path, {} if body is None else body), (200, 202))
 
-    def patiently(self, method: str, path: str, body: Any = None, seconds: float = 60, pause: float = 0.02) -> Answer:
+    def patiently(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, seconds: float = 60) -> Answer:
         """Says it again until there is an answer, as SDKs do; 5xx is none."""
         deadline = time.monotonic() + seconds
         while True:
             try:
-                answer = self.json_call(method, path, body)
+                answer = self.json_call(method, path, body, headers)
                 if answer.status < 500 and answer.status != 429:
                     return answer
                 problem: object = answer
@@ -215,7 +215,7 @@ class Client:
                 problem = error
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no answer within {seconds:g} s: {problem}")
-            time.sleep(pause)
+            time.sleep(0.02)
 
     def close(self) -> None:
         if self.connection is not None:

@@ -39,7 +39,7 @@ def children(settings: Settings, listener: Listener, environ: Mapping[str, str])
             return False
 
     def gateway_ready(_pid: int) -> bool:
-        return client.gateway_is_live(layout.gateway / "admin.sock", _READY_TIMEOUT)
+        return client.gateway_is_live(gateway.admin_socket, _READY_TIMEOUT)
 
     gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
     gateway.prepare()

@@ -139,6 +139,12 @@ class Start:
             layout.parts_file, layout.logs / "supervisor.log", s.log_max_bytes, s.log_keep, s.stop_grace, renew=lambda: _renew_certificates(s),
         )
         Supervisor(self.specs, options, say, on_ready, on_hopeless, ignore_hangup=detached).run(adopted)
+        if layout.database.exists() or not s.database_url.startswith("sqlite"):
+            from lazward.apps.serving.shutdown import (
+                stop_model_servers,  # its imports are paid at the end, not at the start
+            )
+
+            stop_model_servers(s)
         layout.server_file.unlink(missing_ok=True)
         return OK
 

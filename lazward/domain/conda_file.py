@@ -178,7 +178,7 @@ class _Document:
             raise invalid(f"{field}: no conda file: found {', '.join(unknown)}, expected name, channels, dependencies.", field)
 
     def channels(self) -> list[str]:
-        return [text for text, _ in self._items("channels")]
+        return [str(text) for text, _ in self._items("channels")]
 
     def variables(self) -> Iterator[tuple[str, str]]:
         value = self.values.get("variables")

@@ -183,7 +183,8 @@ class LocalExecutor:
             return
         Path(folder).mkdir(mode=0o700, exist_ok=True)
         Path(folder, records.LOCK).touch(mode=0o600)
-        records.write(folder, records.CANCEL, b"", durable=True)
+        Path(folder, records.CANCEL).touch(mode=0o600)  # empty, so there is nothing to tear; several may cancel at once
+        records.sync(folder)
         records.wake_keeper(folder)
         self._status(folder)  # settles it where there is no keeper
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -25,10 +26,15 @@ class Ask(msgspec.Struct, frozen=True):
         return Ask(min(self.cores, capacity.cores), self.memory_bytes, self.gpus)
 
 
-class Waiting(msgspec.Struct):
+@dataclass(eq=False)
+class Waiting:
+    """reason: why it waits, as of now. news: set when it is admitted or its reason changes."""
+
     key: str
     ask: Ask
-    admitted: asyncio.Event
+    admitted: bool = False
+    reason: str = ""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Admission:
@@ -36,7 +42,6 @@ class Admission:
         self.capacity = capacity
         self._held: dict[str, Ask] = {}
         self._queue: list[Waiting] = []
-        self._changed = asyncio.Condition()
 
     def hold(self, key: str, ask: Ask) -> None:
         """Counts a job that runs already (after a restart), whatever is free."""
@@ -46,41 +51,51 @@ class Admission:
         """Returns when the job may start. `say` gets the reason each time it changes. Cancelling the call leaves the queue."""
         if key in self._held:
             return
-        me = Waiting(key, ask.limited(self.capacity), asyncio.Event())
+        me = Waiting(key, ask.limited(self.capacity))
         self._queue.append(me)
         self._admit()
+        said = ""
         try:
-            await self._tell()
-            said = ""
-            while not me.admitted.is_set():
-                reason = self.reason(key)
-                if reason != said:
-                    said = reason
-                    await say(reason)
-                async with self._changed:
-                    if not me.admitted.is_set():
-                        try:
-                            await asyncio.wait_for(self._changed.wait(), 30)
-                        except TimeoutError:
-                            pass
+            while not me.admitted:
+                me.news.clear()
+                if me.reason != said:
+                    said = me.reason
+                    await say(said)
+                else:
+                    await me.news.wait()
         finally:
             if me in self._queue:
                 self._queue.remove(me)
                 self._admit()
-                await self._tell()
 
     async def release(self, key: str) -> None:
         if self._held.pop(key, None) is not None:
             self._admit()
-            await self._tell()
 
-    def reason(self, key: str) -> str:
+    def _admit(self) -> None:
+        # Strictly in order: a big job at the head is not passed for ever by small ones behind it.
+        while self._queue:
+            ask, free = self._queue[0].ask, self.free()
+            if ask.cores > free.cores + 1e-9 or ask.memory_bytes > free.memory_bytes or ask.gpus > free.gpus:
+                break
+            first = self._queue.pop(0)
+            self._held[first.key] = first.ask
+            first.admitted = True
+            first.news.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        free = self.free()
+        for place, one in enumerate(self._queue):
+            reason = self._reason(place, one.ask, free)
+            if reason != one.reason:
+                one.reason = reason
+                one.news.set()
+
+    def _reason(self, place: int, ask: Ask, free: Ask) -> str:
         """One sentence: what a queued job waits for, and its place. The further back, the coarser, so that a long queue is not
         written anew, job by job, each time it moves on."""
-        place = next((i for i, w in enumerate(self._queue) if w.key == key), -1)
-        if place < 0:
-            return ""
-        ask, free, near = self._queue[place].ask, self.free(), place < NEAR
+        near = place < NEAR
         parts = [f"{ask.cores:g} of {self.capacity.cores:g} cores" + (f" ({free.cores:g} free)" if near else "")]
         if ask.memory_bytes:
             parts.append(f"{ask.memory_bytes / 2**30:.1f} GiB of memory" + (f" ({free.memory_bytes / 2**30:.1f} free)" if near else ""))
@@ -96,17 +111,3 @@ class Admission:
             self.capacity.cores - sum(a.cores for a in held), self.capacity.memory_bytes - sum(a.memory_bytes for a in held),
             self.capacity.gpus - sum(a.gpus for a in held),
         )
-
-    def _admit(self) -> None:
-        # Strictly in order: a big job at the head is not passed for ever by small ones behind it.
-        while self._queue:
-            ask, free = self._queue[0].ask, self.free()
-            if ask.cores > free.cores + 1e-9 or ask.memory_bytes > free.memory_bytes or ask.gpus > free.gpus:
-                return
-            first = self._queue.pop(0)
-            self._held[first.key] = first.ask
-            first.admitted.set()
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()

@@ -25,6 +25,7 @@ from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.gateway import sync_gateway
 from lazward.orchestration.instances import (
     Instance,
+    Lost,
     all_run,
     end_generation,
     facts_of,
@@ -34,7 +35,7 @@ from lazward.orchestration.instances import (
     log_folder,
     start,
     to_builtins,
-    until_ready,
+    until_all_ready,
 )
 from lazward.orchestration.job_prepare import remove_tree
 from lazward.orchestration.runtime import Runtime
@@ -50,6 +51,7 @@ __all__ = ["end_deployments", "log_folder"]
 # What a running instance depends on. A PUT that changes none of it changes no process.
 SPEC = ("model", "environmentId", "codeConfiguration", "environmentVariables", "instanceType", "requestSettings", "modelMountPath")
 LOOK_S = 10.0  # the handlers are told by events; this is the safety net
+LOST_TRIES = 3  # starts of a model server whose processes are killed from outside while it loads
 STABLE_S = 60.0  # an instance that ran so long starts again without a pause
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 30.0
 
@@ -129,11 +131,17 @@ async def _bring_up(work: Work, runtime: Runtime, row: Row) -> None:
         instances = await build(runtime, row, work.state["generation"])
         await work.checkpoint(phase="starting", instances=to_builtins(instances))
     generation, instances = work.state["generation"], instances_of(work.state)
-    if await _count_ended(runtime, row.key, generation, instances):
-        await work.checkpoint(instances=to_builtins(instances))
-    for instance in instances:
-        await start(runtime, row.key, generation, instance)
-    await asyncio.gather(*(until_ready(runtime, row.key, generation, instance) for instance in instances))
+    for tries_left in range(LOST_TRIES, -1, -1):
+        if await _count_ended(runtime, row.key, generation, instances):
+            await work.checkpoint(instances=to_builtins(instances))
+        for instance in instances:
+            await start(runtime, row.key, generation, instance)
+        try:
+            await until_all_ready(runtime, row.key, generation, instances)
+            break
+        except Lost:
+            if not tries_left:
+                raise ArmError(500, "DeploymentFailed", "The processes of the model server are killed again and again while it loads.") from None
     now, digest = work.now(), digest_of(row)
     current = facts_of(row)
     old = {"generation": current["generation"], "instances": current["instances"]} if current.get("instances") else None

@@ -76,8 +76,24 @@ async def start(runtime: Runtime, key: str, generation: int, instance: Instance)
         raise ArmError(400, "InvalidDeployment", str(error), "properties") from None
 
 
-async def until_ready(runtime: Runtime, key: str, generation: int, instance: Instance) -> None:
-    """Returns when the model is loaded; fails as soon as it is known that it will not be."""
+class Lost(Exception):
+    """A model server is gone without any fault of its own: its keeper was killed, or the machine was restarted."""
+
+
+async def until_all_ready(runtime: Runtime, key: str, generation: int, instances: Iterable[Instance]) -> None:
+    """Returns when every model is loaded. Raises Lost, or ArmError as soon as it is known that one will not be."""
+    waits = [asyncio.create_task(_until_ready(runtime, key, generation, instance)) for instance in instances]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_EXCEPTION)
+        for wait in done:
+            wait.result()
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _until_ready(runtime: Runtime, key: str, generation: int, instance: Instance) -> None:
     name, service = launch_of(key, generation, instance), instance.service
     deadline = runtime.now() + READY_S
     while runtime.now() < deadline:
@@ -85,6 +101,8 @@ async def until_ready(runtime: Runtime, key: str, generation: int, instance: Ins
         if status is not None and status.ready:
             return
         launch = await runtime.executor.wait(name, 0.05)
+        if launch.reason == "lost":
+            raise Lost
         if launch.state != "running" or (status is not None and status.status == "failed"):
             status = await asyncio.to_thread(serving.read_status, service.state)
             evidence = (status.traceback or status.error or "") if status else ""

@@ -36,7 +36,7 @@ log = logging.getLogger("lazward.worker")
 T = TypeVar("T")
 OVER = ("Completed", "Failed", "Canceled")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
-FINISH_TRIES = 8
+FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
 
 class Canceled(Exception):
@@ -113,7 +113,7 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
             raise
         log.exception("could not finish the job %s; try %d", job.name, tries)
         work.task.state = {**work.state, "tries": tries}
-        return Outcome("InProgress", delay=float(min(60, 2**tries)))
+        return Outcome("InProgress", delay=FINISH_PAUSE_S * 2**tries)
 
 
 async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
@@ -166,12 +166,21 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
 
 
 async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
-    """Until the launch has ended, logs flow."""
+    """Until the launch has ended, logs flow. Stops it when that is asked for."""
+    name, told = _name(work), False
     async with _user_logs(work, runtime, workspace, job, folder).running():
-        # "unknown" after the start: somebody has removed the records, and the keeper stops what nobody could watch any more.
-        while (await runtime.executor.wait(_name(work), CANCEL_POLL_S)).state == "running":
-            if runtime.cancel_event(work.subject).is_set() or await _cancel_requested(runtime, work.subject):
-                await runtime.executor.cancel(_name(work))
+        while True:
+            asked = asyncio.create_task(runtime.cancel_event(work.subject).wait())
+            ending = asyncio.create_task(runtime.executor.wait(name, CANCEL_POLL_S))
+            await asyncio.wait({ending} if told else {ending, asked}, return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            # "unknown" after the start: somebody has removed the records, and the keeper stops what nobody could watch any more.
+            if ending.done() and ending.result().state != "running":
+                return
+            ending.cancel()
+            if not told and (runtime.cancel_event(work.subject).is_set() or await _cancel_requested(runtime, work.subject)):
+                await runtime.executor.cancel(name)
+                told = True
 
 
 async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
@@ -237,7 +246,8 @@ async def _clear(runtime: Runtime, work: Work) -> None:
 
 @handler("job.cancel")
 async def cancel_job(work: Work) -> Outcome:
-    """Stops the job and waits until it is over, so that the operation a client polls ends when the job has."""
+    """Tells the job's own task, which alone acts on its launch, and waits until the job is over, so that the operation a client
+    polls ends when the job has."""
     runtime: Runtime = work.services
     runtime.cancel_event(work.subject).set()
     job = await runtime.db.read(resources.get, work.subject)
@@ -246,10 +256,9 @@ async def cancel_job(work: Work) -> Outcome:
         return Outcome()
     running = await runtime.db.read(tasks.open_for, work.subject, "job.run")
     if running is None:
+        runtime.canceled.pop(work.subject, None)
         now = work.now()
         return Outcome(also=lambda tx: _to(tx, work.subject, "Canceled", now))
-    if running.state.get("phase") == "launched":
-        await runtime.executor.cancel(launch_name(work.subject, running.state["attempt"]))
     return Outcome("InProgress", delay=0.25)
 
 

@@ -73,20 +73,22 @@ class LogPump:
         return grew
 
     async def _copy(self, name: str, path: Path) -> bool:
-        if name not in self._at:
+        at = self._at.get(name)
+        if at is None:
             info = await self.blobs.info(self.account, self.container, name)
-            self._at[name] = info.size if info else 0
-        piece = await asyncio.to_thread(_read, path, self._at[name])
+            at = info.size if info else 0
+        piece = await asyncio.to_thread(_read, path, at)
         if not piece:
+            self._at[name] = at
             return False
+        self._at.pop(name, None)  # known again once the answer is there
         try:
-            await self.blobs.append(self.account, self.container, name, piece, rules=AppendRules(position=self._at[name]))
+            await self.blobs.append(self.account, self.container, name, piece, rules=AppendRules(position=at))
         except ArmError as error:
             if error.code != "AppendPositionConditionNotMet":
                 raise
-            del self._at[name]  # an append that was given up has come through after all: look where it ends
-        else:
-            self._at[name] += len(piece)
+            return True  # an append that was given up has come through after all: look again where it ends
+        self._at[name] = at + len(piece)
         return True
 
 

@@ -203,8 +203,9 @@ def _role(role_id: str, doc: dict[str, Any]) -> Role:
 def version(tx: Tx) -> tuple[int, int]:
     """Differs from what it was before after any change of the tables above. Both numbers are needed: PostgreSQL can commit a
     smaller seq after a larger one."""
-    found = tx.execute(sa.select(sa.func.count(), sa.func.max(event.c.seq)).where(event.c.subject == ACCESS)).one()
-    return found[0], found[1] or 0
+    numbers = sa.func.count(event.c.seq).label("changes"), sa.func.coalesce(sa.func.max(event.c.seq), 0).label("newest")
+    found = tx.execute(sa.select(*numbers).where(event.c.subject == ACCESS)).one()
+    return found.changes, found.newest
 
 
 def _note(tx: Tx, actor: str, action: str, now: float, detail: dict[str, Any]) -> None:

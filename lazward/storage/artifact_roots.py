@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from lazward.contract.mlflow import invalid, missing
@@ -12,7 +14,7 @@ from lazward.storage.db import Tx
 _e = tables.experiment.c
 
 
-def _of(table: sa.Table, folder: sa.ColumnElement[str]) -> sa.Select[tuple[str | None, str]]:
+def _of(table: sa.Table, folder: sa.ColumnElement[str]) -> Any:
     found = sa.select(_e.location, folder.label("folder")).select_from(table).join(tables.experiment, _e.seq == table.c.experiment)
     return found.where(table.c.workspace == sa.bindparam("workspace"), table.c.id == sa.bindparam("id"))
 

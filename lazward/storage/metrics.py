@@ -120,7 +120,7 @@ def history(tx: Tx, key: str, id_: str, name: str, limit: int | None, token: str
     paging = Paging([], _no_order, keys, tx.sqlite)
     wanted = [_m.c.at, _m.c.step, _m.c.value, _m.c.nan]
     statement = sa.select(*wanted, *paging.selected).where(_m.c.run == run.seq, _m.c.key == name, *paging.after(token)).order_by(*paging.order)
-    rows = tx.execute(statement if limit is None else statement.limit(limit + 1)).all()
+    rows: Any = tx.execute(statement if limit is None else statement.limit(limit + 1)).all()
     limit = len(rows) if limit is None else limit
     return [Point(*row[:4]) for row in rows[:limit]], paging.token(rows, limit, len(wanted))
 

@@ -143,7 +143,7 @@ class App:
         self.jobs = Jobs()
         self.blobs = BlobStore(db, LocalExtents(folder / "extents"), now)
         self.models = Models(now, "stws")
-        settings = SimpleNamespace(base_url=base_url, max_body_bytes=16 * 2**20, location="local")
+        settings = SimpleNamespace(base_url=base_url, max_body_bytes=16 * 2**20, max_upload_bytes=2**30, location="local")
         extras = {"blobs": self.blobs, "models": self.models, "jobs": self.jobs, "master_key": MASTER_KEY}
         self.services = Services(db, self.authority, settings, now, extras=extras)
         self.chain = Chain(self.services, self.routes(), fallback=Surface("arm", render_arm_error))

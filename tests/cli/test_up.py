@@ -71,13 +71,16 @@ class TestUpDetached:
                 assert not stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) & 0o077, name
 
 
-    def test_a_data_dir_too_long_for_sockets_is_refused(self, tmp_path, clean_environ):
+    def test_a_data_dir_too_long_for_sockets_is_no_hindrance(self, tmp_path, clean_environ):
         long = tmp_path / ("d" * 100)
-        done = subprocess.run(
-            [sys.executable, "-m", "lazward.cli.main", "up", "--detach", "--port", "0", "--gateway-port", "0", "--data-dir", str(long)],
-            env=clean_environ, capture_output=True, text=True,
-        )
-        assert done.returncode == 1 and "too long for a unix socket" in done.stderr and "shorter --data-dir" in done.stderr
+        command = [sys.executable, "-m", "lazward.cli.main"]
+        try:
+            done = subprocess.run(
+                [*command, "up", "--detach", "--port", "0", "--gateway-port", "0", "--data-dir", str(long)], env=clean_environ, capture_output=True, text=True,
+            )
+            assert done.returncode == 0, done.stderr
+        finally:
+            subprocess.run([*command, "down", "--data-dir", str(long)], env=clean_environ, capture_output=True)
 
 
 class TestUpInTheForeground:

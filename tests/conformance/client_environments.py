@@ -1,4 +1,5 @@
-"""Virtual environments for client packages that cannot live beside each other: azureml-mlflow allows older MLflow releases only."""
+"""Virtual environments for client packages that cannot live beside those of the tests: azureml-mlflow, which the tests' own
+environment has, allows older releases of MLflow only."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-PLUGIN = ("azureml-mlflow>=1.62", "mlflow-skinny>=3", "scikit-learn", "skops", "pandas", "matplotlib", "pip")
+NEWEST_MLFLOW = ("mlflow-skinny>=3.17", "scikit-learn", "skops", "pandas", "matplotlib", "pip")
 MLFLOW_2 = ("mlflow-skinny==2.22.*", "scikit-learn<1.7", "pandas<3", "numpy<2.3", "matplotlib", "setuptools<81")
 
 

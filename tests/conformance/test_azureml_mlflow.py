@@ -7,7 +7,6 @@ import time
 import pytest
 
 from lazward.storage import run_search, runs
-from tests.conformance.client_environments import PLUGIN, python_with
 from tests.conformance.tracking_server import TOKEN, Server, serve
 from tests.storage.tracking_data import KEY
 
@@ -21,7 +20,7 @@ def server(tmp_path):
 def test_everything_with_the_default_credential(server: Server):
     """DefaultAzureCredential against the managed-identity endpoint that the environment names."""
     env = server.azure_environment(IDENTITY_ENDPOINT=f"{server.services.base_url}/msi/token", IDENTITY_HEADER="secret")
-    server.run("mlflow_client.py", "everything", env=env, python=python_with(*PLUGIN))
+    server.run("mlflow_client.py", "everything", env=env)
 
 
 def test_inside_a_job(server: Server):
@@ -34,7 +33,7 @@ def test_inside_a_job(server: Server):
         AZUREML_RUN_TOKEN=TOKEN, AZUREML_ARM_SUBSCRIPTION="11111111-1111-1111-1111-111111111111", AZUREML_ARM_RESOURCEGROUP="rg", AZUREML_ARM_WORKSPACE_NAME="Ws",
         AZUREML_ARM_PROJECT_NAME="train",
     )
-    server.run("mlflow_client.py", "job", env=env, python=python_with(*PLUGIN))
+    server.run("mlflow_client.py", "job", env=env)
     full = server.db.read_now(run_search.one, KEY, "brave_job_1")
     assert (full.run.status, full.run.ended, dict((m[0], m[1]) for m in full.metrics)) == ("RUNNING", None, {"loss": 0.5})
     server.db.write_now(runs.set_status, KEY, "brave_job_1", "Completed", time.time())

@@ -206,6 +206,11 @@ class TestCancel:
             await asyncio.gather(executor.start(spec), executor.cancel(spec.name))
             assert (await executor.wait(spec.name, PATIENCE_S)).reason == "canceled"
 
+    async def test_by_many_at_once(self, executor: Executor, bench: Bench):
+        for i in range(5):
+            await asyncio.gather(*(executor.cancel(f"a{i}") for _ in range(8)))
+            assert (await executor.poll(f"a{i}")).reason == "canceled"
+
     async def test_after_the_end_changes_nothing(self, executor: Executor, bench: Bench):
         status = await run(executor, bench.spec("a", sh("exit 3")))
         await executor.cancel("a")

@@ -136,7 +136,7 @@ async def by_token(call: Call) -> Proof | None:
     authorization = call.headers.get("authorization")
     if not authorization:
         return None
-    caller = await call.ctx.services.authority.authenticate(authorization)
+    caller = await call.ctx.authenticate()
     scope = await scope_of(call, call.account)
     if scope is None:
         raise storage_error("AuthorizationPermissionMismatch")

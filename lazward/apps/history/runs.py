@@ -188,8 +188,15 @@ async def list_experiments(ctx: Context) -> Response:
 
 
 async def get_experiment(ctx: Context) -> Response:
-    fn = experiments.get if ctx.params["kind"].lower() == "experimentids" else experiments.by_name
-    return json_response(_experiment(await ctx.db.read(fn, workspace_of(ctx).key, ctx.params["exp"])))
+    workspace, named = workspace_of(ctx), ctx.params["exp"]
+
+    def load(tx: Tx) -> experiments.Experiment:
+        experiments.ensure_default(tx, workspace.key, ctx.now)
+        if ctx.params["kind"].lower() == "experimentids":
+            return experiments.get(tx, workspace.key, named)
+        return experiments.by_name(tx, workspace.key, named)
+
+    return json_response(_experiment(await ctx.db.write(load)))
 
 
 async def run_metrics(ctx: Context) -> Response:

@@ -68,6 +68,10 @@ class Gateway:
         )
         self._lock = asyncio.Lock()
 
+    @property
+    def admin_socket(self) -> Path:
+        return Path(self._files.admin_socket)
+
     def prepare(self) -> None:
         """Writes what Envoy needs to start. Endpoints that were served before are kept."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

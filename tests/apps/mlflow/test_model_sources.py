@@ -28,9 +28,9 @@ async def register(app, source):
 
 @pytest.mark.parametrize(("source", "uri"), [
     ("runs:/r1/model", f"{BASE}/ExperimentRun/dcid.r1/model"), ("mlflow-artifacts:/r1/artifacts/a/b", f"{BASE}/ExperimentRun/dcid.r1/a/b"),
-    ("mlflow-artifacts:/r1/artifacts", f"{BASE}/ExperimentRun/dcid.r1"), (f"models:/{MODEL}", f"{BASE}/ExperimentRun/dcid.{MODEL}"),
+    ("mlflow-artifacts:/r1/artifacts", f"{BASE}/ExperimentRun/dcid.r1"), (f"models:/{MODEL}", f"{BASE}/ExperimentRun/dcid.r1/clf"),
     (f"azureml://localhost:8443{WORKSPACE}/experiments/x/runs/r1/artifacts/model", f"{BASE}/ExperimentRun/dcid.r1/model"),
-    (f"azureml://old-host{WORKSPACE}/experiments/x/runs/{MODEL}/artifacts", f"{BASE}/ExperimentRun/dcid.{MODEL}"),
+    (f"azureml://old-host{WORKSPACE}/experiments/x/runs/{MODEL}/artifacts", f"{BASE}/ExperimentRun/dcid.r1/clf"),
     ("azureml://artifacts/LocalUpload/240101T1-abc/model", f"{BASE}/LocalUpload/240101T1-abc/model"), ("azureml://datastores/workspaceblobstore/paths/x/y", "azureml://datastores/workspaceblobstore/paths/x/y"),
     ("azureml://jobs/r1/outputs/model/paths/x", "azureml://jobs/r1/outputs/model/paths/x"), ("https://acct.blob.core.windows.net/c/model", "https://acct.blob.core.windows.net/c/model"),
 ])
