@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lazward.apps.services import Services
 from lazward.contract.errors import ArmError
-from lazward.contract.mlflow import missing
+from lazward.contract.mlflow import invalid, missing
 from lazward.domain.tracking.names import check_run_id
 from lazward.domain.tracking.paths import CONTAINER, below, quoted
 from lazward.identity.sas import account_key, sign_blob_sas
@@ -32,9 +32,12 @@ class ModelPlaces(Protocol):
 
 @dataclass(frozen=True)
 class Root:
+    """fixed: nothing may be changed below it (a registered version)."""
+
     account: str
     container: str
     prefix: str
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class RunArtifacts:
             place = await models.place(workspace, model, version)
             if place is None:
                 raise missing(f"Model Version (name={model[:255]}, version={version[:60]}) not found")
-            return Root(*place)
+            return Root(*place, fixed=True)
         account, folder = await self._services.db.read(artifact_roots.place, workspace, check_run_id(name))
         return Root(account, CONTAINER, folder)
 
@@ -105,12 +108,14 @@ class RunArtifacts:
         return self._blobs.read(root.account, root.container, below(root.prefix, path))
 
     async def put(self, root: Root, path: str, data: bytes | AsyncIterable[bytes], content_type: str | None = None) -> None:
+        _changeable(root)
         await self._blobs.ensure_container(root.account, root.container)
         headers = {"contentType": content_type} if content_type else None
         await self._blobs.put(root.account, root.container, below(root.prefix, path), data, headers=headers)
 
     async def delete(self, root: Root, path: str) -> None:
         """The file, and everything in the folder of that name. Nothing happens when neither is there."""
+        _changeable(root)
         name = below(root.prefix, path.rstrip("/"))
         if path:
             await self._blobs.delete(root.account, root.container, name)
@@ -126,11 +131,13 @@ class RunArtifacts:
         return f"{url}?{query}{'&' if query else ''}{sas}"
 
     async def writable_link(self, root: Root, path: str, query: str = "") -> str:
+        _changeable(root)
         await self._blobs.ensure_container(root.account, root.container)
         return self.link(root, path, "cw", query)
 
     async def commit(self, root: Root, path: str, block_ids: list[str]) -> None:
         """Makes the blob of blocks that were uploaded to it by links."""
+        _changeable(root)
         key = BlobKey(root.account, root.container, below(root.prefix, path))
         wanted = [("Uncommitted", block_id) for block_id in block_ids]
         await self._services.db.write(blocks.commit, key, wanted, Draft(), self._services.now())
@@ -143,6 +150,11 @@ class RunArtifacts:
             if error.code != "ContainerNotFound":
                 raise
             return BlobPage([], [], "")
+
+
+def _changeable(root: Root) -> None:
+    if root.fixed:
+        raise invalid("The files of a registered version cannot be changed: register a new version.", "path")
 
 
 def _relative(root: Root, name: str) -> str:

@@ -10,7 +10,6 @@ from starlette.responses import Response
 from lazward.apps.chain import Context, json_response
 from lazward.apps.history.scope import workspace_of
 from lazward.apps.mlflow import shapes
-from lazward.apps.mlflow.call import check_text
 from lazward.apps.run_artifacts import RunArtifacts
 from lazward.contract.caller import Caller
 from lazward.contract.envelope import timestamp
@@ -152,7 +151,6 @@ async def _change(ctx: Context) -> Change:
     if hidden is not None and not isinstance(hidden, bool):
         raise bad_request("'hidden' is true or false.", "hidden")
     texts = {name: None if body.get(name) is None else check_value(body[name], name) for name in ("displayName", "description")}
-    check_text([*texts.values(), *maps.values()])
     return Change(hidden, texts["displayName"] or None, texts["description"], maps["tags"], maps["properties"])
 
 

@@ -123,17 +123,3 @@ class Call:
 
 def _wrong(name: str, value: Any, what: str) -> Exception:
     return invalid(f"Invalid value {str(value)[:60]!r} for parameter '{name}' supplied: it must be {what}.", name)
-
-
-def check_text(value: Any) -> None:
-    """No text may hold NUL: databases end strings there, or refuse it."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise invalid("The request holds a NUL character.")
-    elif isinstance(value, list):
-        for item in value:
-            check_text(item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            check_text(name)
-            check_text(item)

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from lazward import __version__
 from lazward.apps.chain import Context, Route, Surface, by_handler, json_response
 from lazward.apps.mlflow import artifacts, experiments, logged_models, registry, runs
-from lazward.apps.mlflow.call import Call, check_text
+from lazward.apps.mlflow.call import Call
 from lazward.apps.services import Services
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, check_name, parse, workspace_id
@@ -178,7 +178,6 @@ async def handle_proxied(ctx: Context) -> Response:
     """The body, if any, is the artifact: it is not read here."""
     method = "GET" if ctx.request.method == "HEAD" else ctx.request.method
     rpc, path = _by_path(PROXIED, method, ctx.params["rest"].rstrip("/"))
-    check_text(path)
     call, fn = await _admit(ctx, rpc, _query(ctx), path)
     return await fn(call)
 
@@ -242,12 +241,9 @@ async def _arguments(ctx: Context) -> dict[str, Any]:
     """Body or query, as MLflow's protobuf JSON."""
     if ctx.request.method in ("GET", "HEAD"):
         return _query(ctx)
-    raw = await ctx.body()
     args = await ctx.json()
     if not isinstance(args, dict):
         raise invalid("The request body must be a JSON object.", "body")
-    if b"\\u0000" in raw:
-        check_text(args)
     return args or _query(ctx)
 
 
@@ -257,7 +253,6 @@ def _query(ctx: Context) -> dict[str, Any]:
     for name in ctx.query:
         values = ctx.query.getlist(name)
         args[name] = values[0] if len(values) == 1 else values
-    check_text(args)
     return args
 
 

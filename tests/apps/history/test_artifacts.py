@@ -69,7 +69,7 @@ async def test_long_lists_come_in_pages(app, monkeypatch):
     assert seen == [f"dir/ä{i}" for i in range(7)]
 
 
-@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd", "a\\b", "%2e%2e/x", "a\0b", "", "x" * 1100])
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd", "a\\b", "%2e%2e/x", "a\nb", "", "x" * 1100])
 async def test_s2_bad_paths_are_told_apart(app, path):
     async with app.client() as client:
         answer = await client.post(BASE + "/batch/metadata", json={"paths": [{"path": path}, {"path": "good"}]})

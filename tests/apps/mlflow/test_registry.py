@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.apps.tracking_app import PLAIN, PLUGIN
+from tests.apps.tracking_app import HISTORY, PLAIN, PLUGIN
 from tests.storage.tracking_data import WORKSPACE, make_run
 
 API = "/api/2.0/mlflow/"
@@ -46,6 +46,23 @@ async def test_downloads_go_by_the_prefix(app):
     async with app.client() as client:
         assert (await client.get(f"{PLAIN}/api/2.0/mlflow-artifacts/artifacts/m:1/artifacts/MLmodel")).content == b"hi"
         assert (await client.get(f"{PLAIN}/api/2.0/mlflow-artifacts/artifacts/m:2/artifacts/MLmodel")).status_code == 404
+
+
+async def test_the_files_of_a_version_are_never_changed_by_its_name(app):
+    await make(app)
+    await app.blobs.ensure_container("stws", "azureml")
+    await app.blobs.put("stws", "azureml", "ExperimentRun/dcid.r1/model/MLmodel", b"hi")
+    files = f"{PLAIN}/api/2.0/mlflow-artifacts"
+    async with app.client() as client:
+        for answer in (
+            await client.put(f"{files}/artifacts/m:1/artifacts/MLmodel", content=b"evil"), await client.delete(f"{files}/artifacts/m:1/artifacts"),
+            await client.post(f"{files}/mpu/create/m:1/artifacts", json={"path": "MLmodel", "num_parts": 1}),
+            await client.post(f"{files}/mpu/complete/m:1/artifacts", json={"path": "MLmodel", "upload_id": "0" * 32, "parts": [{"part_number": 1}]}),
+        ):
+            assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE"), answer.text
+        answer = await client.post(f"{HISTORY}/experiments/models/runs/m:1/artifacts/batch/metadata", json={"paths": [{"path": "MLmodel"}]})
+        assert list(answer.json()["errors"]) == ["MLmodel"]
+    assert await app.blobs.read_all("stws", "azureml", "ExperimentRun/dcid.r1/model/MLmodel") == b"hi"
 
 
 async def test_aliases(app):

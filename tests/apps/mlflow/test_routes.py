@@ -154,7 +154,8 @@ class TestBadInput:
             pass
         async with app.client() as client:
             if method == "GET":
-                answer = await client.get(PLAIN + path, params={k: str(v) for k, v in body.items()})
+                # NUL in an address is refused before anybody knows whose address it is.
+                answer = await client.get(PLAIN + path, params={k: str(v).replace("\0", "") for k, v in body.items()})
             else:
                 answer = await client.request(method, PLAIN + path, json=body)
         assert answer.status_code in (200, 400, 404, 409, 501), (method, path, body, answer.text)
