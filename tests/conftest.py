@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,9 +23,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    kinds = ["sqlite", "postgres"] if metafunc.config.getoption("--postgres") else ["sqlite"]
     if "database_url" in metafunc.fixturenames:
-        kinds = ["sqlite", "postgres"] if metafunc.config.getoption("--postgres") else ["sqlite"]
         metafunc.parametrize("database_url", kinds, indirect=True)
+    if "plane" in metafunc.fixturenames:
+        metafunc.parametrize("plane", kinds, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -41,8 +45,15 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/test.db"
+    with fresh_database(request, request.param, tmp_path) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def fresh_database(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[str]:
+    """The URL of an empty database of that kind, gone afterwards."""
+    if kind == "sqlite":
+        yield f"sqlite:///{folder}/test.db"
         return
     base = request.getfixturevalue("postgres_server")
     name = f"t{uuid.uuid4().hex[:12]}"
@@ -62,6 +73,18 @@ def db(database_url: str) -> Iterator[Database]:
     metadata.create_all(database.engine)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="session")
+def plane(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A control plane in this process (tests/control_plane.py), one for all tests on a database: each makes groups of its own in it."""
+    from tests.control_plane import make_plane
+
+    folder = tmp_path_factory.mktemp("plane")
+    with fresh_database(request, request.param, folder) as url:
+        made = make_plane(url, folder)
+        yield made
+        made.close()
 
 
 class Clock:

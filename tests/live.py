@@ -124,7 +124,7 @@ def serve(
             time.sleep(0.005)
         yield Live(port, str(certificate), services, db, authority)
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # clients keep their connections open
         thread.join(10)
         listener.close()
         if own:
@@ -151,7 +151,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     today = datetime.datetime.now(datetime.UTC)
     names = x509.SubjectAlternativeName([
         x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        *(x509.DNSName(f"*.{kind}.core.lan.test") for kind in ("blob", "dfs")),
+        *(x509.DNSName(f"*.{kind}.core.windows.net") for kind in ("blob", "dfs")),
     ])
     certificate = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())

@@ -24,9 +24,13 @@ from starlette.types import Receive, Scope, Send
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError, bad_request, forbidden
+from lazward.contract.json_body import read_json
 from lazward.domain.audiences import takes
 
 log = logging.getLogger("lazward.http")
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_.:/+=|{}-]{1,256}")
+_STORAGE_HOST = re.compile(r"[a-z0-9]{3,24}\.(blob|dfs)\.core\.windows\.net")  # as our cloud metadata names it; DNS or a proxy leads it here
 
 REQUESTS = Counter("lazward_http_requests_total", "Requests by surface, method and status", ["surface", "method", "status"])
 SECONDS = Histogram("lazward_http_request_seconds", "Time to answer by surface", ["surface"])
@@ -45,7 +49,8 @@ class Context:
         self.route = route
         self.params = params
         self.request_id = str(uuid.uuid4())
-        self.correlation = request.headers.get("x-ms-correlation-request-id") or self.request_id
+        given = request.headers.get("x-ms-correlation-request-id", "")
+        self.correlation = given if _PLAIN_ID.fullmatch(given) else self.request_id  # it goes into logs, the audit and the answer
         self._allowed = False
         self._caller: Caller | None = None
         self._body: bytes | None = None
@@ -124,14 +129,8 @@ class Context:
                 yield chunk
 
     async def json(self) -> Any:
-        """The body as JSON; {} when empty. ArmError 400 with the position when malformed or nested too deep."""
-        raw = await self.body()
-        if not raw.strip():
-            return {}
-        try:
-            return msgspec.json.decode(raw)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise bad_request(f"The request content was invalid and could not be deserialized: {error}", "body", "InvalidRequestContent") from None
+        """The body as JSON; {} when empty. ArmError 400 when it is malformed (contract/json_body.py)."""
+        return read_json(await self.body())
 
 
 Handler = Callable[[Context], Awaitable[Response]]
@@ -227,19 +226,23 @@ class Chain:
             surface = route.surface
             ctx = Context(request, self.services, route, params)
             response = await self._guarded(ctx)
+            if any(b"\n" in value or b"\r" in value for _, value in response.raw_headers):
+                # The servers beneath send header lines as they are: a value with a line break would be headers of somebody's choice.
+                raise bad_request("A value that goes into a header of the answer holds a line break.", code="InvalidHeaderValue")
         except ArmError as error:
             response = surface.render_error(ctx, error)
         except ClientDisconnect:
             return None
         except Exception:
             correlation = ctx.correlation if ctx else str(uuid.uuid4())
-            log.exception("unhandled error: %s %s correlation=%s", request.method, request.url.path, correlation)
+            log.exception("unhandled error: %s %r correlation=%s", request.method, request.scope["path"], correlation)
             message = f"The server met an unexpected condition. Its log has the details under correlation id {correlation}."
             response = surface.render_error(ctx, ArmError(500, "InternalServerError", message))
         if ctx is not None:
             response.headers["x-ms-request-id"] = ctx.request_id
             response.headers["x-ms-correlation-request-id"] = ctx.correlation
-            if client_id := request.headers.get("x-ms-client-request-id"):
+            client_id = request.headers.get("x-ms-client-request-id", "")
+            if _PLAIN_ID.fullmatch(client_id):
                 response.headers["x-ms-client-request-id"] = client_id
         response.headers.setdefault("x-content-type-options", "nosniff")
         response.headers.setdefault("cache-control", "no-cache")
@@ -268,7 +271,9 @@ class Chain:
         host = request.headers.get("host", "").lower()
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         path = request.scope["path"]
-        if re.match(r"^[a-z0-9]{3,24}\.(blob|dfs)\.core\.", name):
+        if "\0" in path or b"%00" in request.scope["query_string"]:
+            raise bad_request("The address holds a NUL character.", "path", "InvalidUrl")
+        if _STORAGE_HOST.fullmatch(name):
             return f"/{name.split('.core.')[0]}.core.windows.net{path}"
         if self.services.allowed_hosts and name not in self.services.allowed_hosts:
             raise ArmError(421, "InvalidHostHeader", "This server does not answer under that host name (see the setting public_host).", "Host")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
+import lazward.apps.arm.actions_usage
 import lazward.domain.resources  # noqa: F401 - fills the REGISTRY
 from lazward import __version__
 from lazward.apps.arm import actions_workspaces, engine, operations
@@ -54,6 +55,7 @@ def all_routes(services: Services) -> list[Route]:
     return [
         Route(("GET",), "/healthz", healthz, public("says only that the server is up"), ARM),
         Route(("GET",), "/", status_page, public("shows the server's name and the way in, no state"), ARM),
+        Route(("GET",), "/runs/{name}", status_page, public("the page at /, where clients' links to a run lead until the studio is there"), ARM),
         Route(("GET",), "/metrics", metrics, signed_in("counters of requests, without names"), ARM),
         *metadata_routes(services),
         *token_routes(services),

@@ -11,12 +11,14 @@ from typing import Any
 from lazward.apps.arm import engine
 from lazward.apps.arm.engine import Facts
 from lazward.apps.mlflow.registry import ModelVersion, RegisteredModel
-from lazward.contract.caller import Caller
+from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, parse
 from lazward.domain.resource import Doc
 from lazward.domain.settings import Settings
 from lazward.orchestration.data import locate
+from lazward.orchestration.job_services import OWN as OWN_SERVICES
+from lazward.orchestration.job_services import service_token
 from lazward.storage import resources
 from lazward.storage.db import Database, Tx
 from lazward.storage.resources import Row
@@ -67,7 +69,16 @@ class StoredModels:
         return await self.db.write(edit)
 
     async def delete_model(self, workspace: str, name: str) -> bool:
-        return await self.db.write(resources.delete, f"{workspace}/models/{name}")
+        return await self._delete(f"{workspace}/models/{name}")
+
+    async def _delete(self, key: str) -> bool:
+        """As ARM's DELETE does it: what is in use stays, a container counts its versions."""
+
+        def remove(tx: Tx) -> bool:
+            row = resources.get(tx, key)
+            return row is not None and engine.remove(tx, engine.resolve(parse(row.id)), self._facts(SYSTEM))[1] is not None
+
+        return await self.db.write(remove)
 
     async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
         where: dict[str, Any] = {"parent": f"{workspace}/models/{name}"} if name else {"scope": workspace}
@@ -108,7 +119,7 @@ class StoredModels:
         return await self.db.write(edit)
 
     async def delete_version(self, workspace: str, name: str, version: str) -> bool:
-        return await self.db.write(resources.delete, f"{workspace}/models/{name}/versions/{version}")
+        return await self._delete(f"{workspace}/models/{name}/versions/{version}")
 
     async def place(self, workspace: str, name: str, version: str) -> tuple[str, str, str] | None:
         def find(tx: Tx) -> tuple[str, str, str] | None:
@@ -143,6 +154,25 @@ class StoredJobs:
             return facts
 
         return await self.db.read(find)
+
+    async def services(self, workspace: str, run_id: str, node: str) -> dict[str, Any] | None:
+        """The interactive services of a job's node, with the token that opens a notebook server: the route asks for jobs/write.
+        There is one node, 0."""
+        job = await self.db.read(resources.get, f"{workspace}/jobs/{run_id}")
+        if job is None:
+            return None
+        if node != "0":
+            return {}
+        found: dict[str, Any] = {}
+        for name, facts in (job.properties.get("services") or {}).items():
+            if name in OWN_SERVICES:
+                continue
+            endpoint = facts.get("endpoint") or ""
+            if endpoint.endswith("/lab") and facts.get("status") == "Running":
+                endpoint = f"{endpoint}?token={service_token(self.master_key, job.key, name)}"
+            error = {"error": {"code": "ServiceFailed", "message": facts["errorMessage"]}} if facts.get("errorMessage") else None
+            found[name] = {"type": facts.get("jobServiceType"), "port": facts.get("port"), "status": facts.get("status"), "endpoint": endpoint, "error": error, "properties": facts.get("properties") or {}}
+        return found
 
     def _asset_id(self, home: Row, job: Row, name: str, facts: dict[str, Any]) -> str:
         base = f"azureml://locations/{self.settings.location}/workspaces/{home.properties['workspaceId']}"

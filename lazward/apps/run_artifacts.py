@@ -14,7 +14,7 @@ from lazward.apps.services import Services
 from lazward.contract.errors import ArmError
 from lazward.contract.mlflow import missing
 from lazward.domain.tracking.names import check_run_id
-from lazward.domain.tracking.paths import CONTAINER, below, quoted, run_prefix
+from lazward.domain.tracking.paths import CONTAINER, below, quoted
 from lazward.identity.sas import account_key, sign_blob_sas
 from lazward.storage import artifact_roots, experiments
 from lazward.storage.blobs import blocks
@@ -63,8 +63,8 @@ class RunArtifacts:
             if place is None:
                 raise missing(f"Model Version (name={model[:255]}, version={version[:60]}) not found")
             return Root(*place)
-        account = await self._services.db.read(artifact_roots.account, workspace, check_run_id(name))
-        return Root(account, CONTAINER, run_prefix(name))
+        account, folder = await self._services.db.read(artifact_roots.place, workspace, check_run_id(name))
+        return Root(account, CONTAINER, folder)
 
     async def upload_root(self, workspace: str, name: str) -> Root:
         """A folder for files that were uploaded by themselves, beside any run."""

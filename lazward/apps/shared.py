@@ -7,7 +7,7 @@ import time
 from lazward.domain.settings import Settings
 from lazward.identity.master_key import ensure_master_key
 from lazward.orchestration.authority import Authority
-from lazward.orchestration.bootstrap import META, first_start
+from lazward.orchestration.bootstrap import first_start
 from lazward.storage.blobs.extents import Extents
 from lazward.storage.blobs.store import BlobStore
 from lazward.storage.db import Database
@@ -30,6 +30,5 @@ def build_authority(settings: Settings, db: Database, master_key: bytes) -> tupl
             db, vault, master_key, base_url=settings.base_url, tenant=tenant, lifetime=settings.access_token_lifetime, key_lifetime=settings.signing_key_lifetime
         )
 
-    known = db.read_now(vault.get_json, META)
-    tenant = known["tenant_id"] if known else first_start(db, vault, of, master_key, settings.layout.principal_file, settings, time.time())
+    tenant = first_start(db, vault, of, master_key, settings.layout.principal_file, settings, time.time())
     return vault, of(tenant)

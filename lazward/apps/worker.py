@@ -30,7 +30,7 @@ def build_runtime(settings: Settings, db: Database) -> Runtime:
     gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
     return Runtime(
         db=db, blobs=build_blobs(settings, db), executor=executor,
-        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download),
+        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download, gpus={"cpu": False, "cuda": True}.get(settings.torch_backend)),
         admission=Admission(limited(executor.capacity(), settings)), settings=settings, tokens=authority, now=time.time, master_key=master_key,
         data_dir=layout.root, vault=vault, gateway=gateway,
     )

@@ -11,12 +11,15 @@ put in its place before all of it has been read.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import hashlib
 import io
 import json
 import os
 import tarfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -59,10 +62,11 @@ class Writer:
         try:
             if kind is None:
                 self._add_bytes(MANIFEST, json.dumps({"files": self._manifest}).encode())
+            with contextlib.suppress(*(() if kind is None else (Exception,))):  # the first error is the one to tell
                 self._tar.close()
+            if kind is None:
                 self._file.flush()
                 os.fsync(self._file.fileno())
-                self._file.close()
                 self._partial.replace(self.path)
         finally:
             self._file.close()
@@ -105,16 +109,23 @@ class Writer:
 def unpack(path: Path, target: Path) -> dict[str, Any]:
     """Writes the files of the archive below the empty folder `target`, checks them, returns the head. Raises BadArchive."""
     try:
-        with tarfile.open(path, "r|*") as tar:
-            return _unpack(tar, target)
-    except (tarfile.TarError, EOFError, ValueError, UnicodeError) as error:
-        raise BadArchive(f"{path} is no complete backup: {error}") from None
+        file = path.open("rb")
     except OSError as error:
-        if isinstance(error, (FileNotFoundError, PermissionError, IsADirectoryError)) and error.filename == str(path):
-            raise BadArchive(f"{path} cannot be read: {error.strerror}") from None
-        if type(error).__name__ == "BadGzipFile":
-            raise BadArchive(f"{path} is damaged: {error}") from None
-        raise
+        raise BadArchive(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        try:
+            compressed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.open(file) if compressed else file as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+                return _unpack(tar, target)
+        except BadArchive:
+            raise
+        except OSError as error:
+            if error.errno is not None:  # of the disk; what gzip and tarfile find wrong has no number
+                raise
+            raise BadArchive(f"{path} is no complete backup: {error}") from None
+        except (tarfile.TarError, zlib.error, EOFError, ValueError, TypeError, KeyError, OverflowError) as error:
+            raise BadArchive(f"{path} is no complete backup: {error or type(error).__name__}") from None
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping
 
@@ -18,7 +17,8 @@ _READY_TIMEOUT = 0.5  # seconds; the supervisor's loop waits that long at most
 
 
 def children(settings: Settings, listener: Listener, environ: Mapping[str, str]) -> list[ChildSpec]:
-    """Everything that `lazward up` keeps running. A new part is one entry here."""
+    """Everything that `lazward up` keeps running. A new part is one entry here. Raises ValueError where the data dir's path is too long
+    for the sockets in it."""
     layout = settings.layout
     env = child_environment(settings, environ)
     # -P: the working folder must not come first in the module search, or a file there could take a module's place.
@@ -38,16 +38,16 @@ def children(settings: Settings, listener: Listener, environ: Mapping[str, str])
         except OSError:
             return False
 
+    def gateway_ready(_pid: int) -> bool:
+        return client.gateway_is_live(layout.gateway / "admin.sock", _READY_TIMEOUT)
+
     gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
     gateway.prepare()
-
-    def gateway_ready(_pid: int) -> bool:
-        return asyncio.run(gateway.running())
-
     return [
-        ChildSpec("gateway", gateway.argv(), env, layout.logs / "gateway.log", layout.root, gateway_ready, outlives=True, serves_tls=True),
         ChildSpec("control", (*argv, "control"), env, layout.logs / "control.log", layout.root, control_ready, listener, serves_tls=True),
         ChildSpec("worker", (*argv, "worker"), env, layout.logs / "worker.log", layout.root, worker_ready),
+        # Not serves_tls: Envoy watches the certificate's file and reads a renewed one without being started anew.
+        ChildSpec("gateway", gateway.argv(), env, layout.logs / "gateway.log", layout.root, gateway_ready, outlives=True),
     ]
 
 

@@ -1,4 +1,7 @@
-"""Asks a running server for its health, over TLS with our own CA and nothing else trusted."""
+"""Asks the running parts for their health: the control plane over TLS with our own CA and nothing else trusted, the gateway by its socket.
+
+Standard library only: it is asked many times a second while the server starts.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,24 @@ def health(host: str, port: int, ca: Path, timeout: float) -> dict[str, Any]:
     except ValueError:
         raise NoHealth(f"/healthz answered no JSON: {body[:200].decode('utf-8', 'replace')}") from None
     return value if isinstance(value, dict) else {"value": value}
+
+
+def gateway_is_live(admin_socket: Path, timeout: float) -> bool:
+    """Whether Envoy says, at its admin socket, that it takes requests."""
+    import http.client
+    import socket
+
+    connection = http.client.HTTPConnection("admin")
+    try:
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(timeout)
+        connection.sock.connect(str(admin_socket))
+        connection.request("GET", "/ready")
+        return connection.getresponse().read(64).startswith(b"LIVE")
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def reachable(host: str) -> str:

@@ -145,8 +145,8 @@ def wait_for_release(layout: Layout, seconds: float) -> bool:
     return True
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_private(path, json.dumps(value, indent=1).encode() + b"\n")
+def write_json(path: Path, value: Any, durable: bool = True) -> None:
+    write_private(path, json.dumps(value, indent=1).encode() + b"\n", durable=durable)
 
 
 def read_json(path: Path) -> Any:
@@ -167,7 +167,7 @@ def read_endpoint(layout: Layout) -> Endpoint | None:
 
 
 def write_server(layout: Layout, server: Server) -> None:
-    write_json(layout.server_file, asdict(server))
+    write_json(layout.server_file, asdict(server), durable=False)
 
 
 def read_server(layout: Layout) -> Server | None:

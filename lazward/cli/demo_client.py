@@ -45,9 +45,9 @@ figure, axis = plt.subplots()
 axis.scatter(test_y, guess, s=8)
 axis.set(xlabel="true", ylabel="predicted")
 mlflow.log_figure(figure, "predictions.png")
-import numpy, pandas, sklearn
-mlflow.sklearn.log_model(model, name="model", input_example=train_x.head(2),
-    pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"numpy=={numpy.__version__}", f"pandas=={pandas.__version__}", f"mlflow-skinny=={mlflow.__version__}"])
+import cloudpickle, numpy, pandas, sklearn
+mlflow.sklearn.log_model(model, name="model", serialization_format="cloudpickle", input_example=train_x.head(2),
+    pip_requirements=[f"scikit-learn=={sklearn.__version__}", f"numpy=={numpy.__version__}", f"pandas=={pandas.__version__}", f"cloudpickle=={cloudpickle.__version__}", f"mlflow-skinny=={mlflow.__version__}"])
 print("done", flush=True)
 '''
 PACKAGES = ["scikit-learn", "pandas", "matplotlib", "mlflow-skinny>=3.1", "azureml-mlflow"]

@@ -101,7 +101,7 @@ class Supervisor:
         self._tell(part, f"{part.last_error}; starts again in {max(0.0, part.due - time.monotonic()):.1f} s")
         if part.failures >= HOPELESS and not part.was_ready and self._on_hopeless:
             call, self._on_hopeless = self._on_hopeless, None
-            call(f"the {part.spec.name} does not start: {part.last_error}")
+            call(f"its part '{part.spec.name}' does not start: {part.last_error}")
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -189,7 +189,7 @@ class Supervisor:
         records = [part.record() for part in self.parts]
         if records != self._written:
             try:
-                datadir.write_json(self._options.parts_file, records)
+                datadir.write_json(self._options.parts_file, records, durable=False)
                 self._written = records
             except OSError as error:
                 self._log(f"{self._options.parts_file} could not be written: {error}")
@@ -243,4 +243,4 @@ def end_leftovers(records: Iterable[Mapping[str, Any]], grace: float, say: Calla
     for record in records:
         say(f"{record['name']}: ends (pid {record['pid']}, left by a server that was killed)")
         if not processes.end(record["pid"], record["identity"], grace):
-            raise RuntimeError(f"the {record['name']} of an earlier server (pid {record['pid']}) cannot be ended")
+            raise RuntimeError(f"the part '{record['name']}' of an earlier server (pid {record['pid']}) cannot be ended")

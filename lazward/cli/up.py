@@ -94,6 +94,10 @@ class Start:
             self.listener.open()
         except OSError:
             ports.refuse_busy(ports.Busy("port", s.port, kept=False), s.host)
+        try:
+            self.specs = children(s, self.listener, os.environ)
+        except ValueError as error:
+            fail(f"{error}.", "Choose a shorter --data-dir.")
         write_private(layout.resolved_settings, encode(s))
         datadir.write_endpoint(layout, datadir.Endpoint(s.host, s.port, s.gateway_port, s.public_host, s.base_url + "/", s.gateway_url + "/"))
 
@@ -125,8 +129,7 @@ class Start:
         s = self.settings
         layout = s.layout
         self.lock.say_pid()
-        specs = children(s, self.listener, os.environ)
-        known = {spec.name: spec.fingerprint for spec in specs if spec.outlives}
+        known = {spec.name: spec.fingerprint for spec in self.specs if spec.outlives}
         adopted = [record for record in self.left if known.get(record["name"]) == record.get("fingerprint")]
         _end([record for record in self.left if record not in adopted], s.stop_grace)
         datadir.write_server(layout, datadir.Server(
@@ -135,7 +138,13 @@ class Start:
         options = Options(
             layout.parts_file, layout.logs / "supervisor.log", s.log_max_bytes, s.log_keep, s.stop_grace, renew=lambda: _renew_certificates(s),
         )
-        Supervisor(specs, options, say, on_ready, on_hopeless, ignore_hangup=detached).run(adopted)
+        Supervisor(self.specs, options, say, on_ready, on_hopeless, ignore_hangup=detached).run(adopted)
+        if layout.database.exists() or not s.database_url.startswith("sqlite"):
+            from lazward.apps.serving.shutdown import (
+                stop_model_servers,  # its imports are paid at the end, not at the start
+            )
+
+            stop_model_servers(s)
         layout.server_file.unlink(missing_ok=True)
         return OK
 

@@ -10,8 +10,9 @@ from typing import Any
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError, bad_request
 
-API_VERSION = re.compile(r"^\d{4}-\d{2}-\d{2}(-preview|-privatepreview|-dataplanepreview)?$")
-LOOSE_VERSIONS = frozenset({"v1.0", "1.5.0", "1.0.0"})
+API_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview|-privatepreview|-dataplanepreview)?")
+
+_TOKEN = re.compile(r"s[0-9]{1,18}")  # what a database's integer holds
 
 SUCCEEDED, FAILED, CANCELED = "Succeeded", "Failed", "Canceled"
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELED})
@@ -35,7 +36,7 @@ def check_api_version(value: str | None) -> str:
     """Any well-formed api-version is served in the newest shape known; absent or malformed is refused as ARM does."""
     if not value:
         raise bad_request("The api-version query parameter (?api-version=) is required for all requests.", "api-version", "MissingApiVersionParameter")
-    if not API_VERSION.match(value.lower()):
+    if not API_VERSION.fullmatch(value.lower()):
         raise ArmError(
             400, "InvalidApiVersionParameter",
             f"The api-version '{value[:40]}' is invalid. It has the form YYYY-MM-DD or YYYY-MM-DD-preview, for example 2025-12-01.", "api-version",
@@ -50,7 +51,7 @@ def encode_token(seq: int) -> str:
 def decode_token(token: str) -> int:
     try:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-        if not text.startswith("s"):
+        if not _TOKEN.fullmatch(text):
             raise ValueError
         return int(text[1:])
     except (ValueError, UnicodeDecodeError):

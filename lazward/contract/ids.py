@@ -7,22 +7,29 @@ Ids compare without regard to case; the case a client wrote is kept for printing
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from lazward.contract.errors import ArmError
 
 ML = "Microsoft.MachineLearningServices"
 
-# Names become path pieces, file names and SQL keys: control characters, separators and dot-only names are refused for all types.
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/\\?#%&<>\"*|\u202a-\u202e\u2066-\u2069\ufeff\u200b-\u200f]")
+# Names become path pieces and SQL keys: control characters, separators and dot-only names are refused for all types.
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/\\?#%&<>\"*|]")
+# Characters that nobody sees, or that turn the ones around them: two names that look alike must be one name.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def check_name(name: str, target: str = "name") -> str:
     """Returns `name` if it can be part of an id; raises ArmError 400 otherwise."""
-    if not name or len(name) > 255 or name.strip(".") == "" or name != name.strip() or _FORBIDDEN.search(name):
+    if not name or len(name) > 255 or name.strip(".") == "" or name != name.strip() or _FORBIDDEN.search(name) or not (name.isascii() or _seen(name)):
         shown = name[:64].encode("ascii", "backslashreplace").decode()
         raise ArmError(400, "InvalidResourceName", f"'{shown}' is not a valid resource name.", target)
     return name
+
+
+def _seen(name: str) -> bool:
+    return unicodedata.is_normalized("NFC", name) and not any(unicodedata.category(c) in _UNSEEN for c in name)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ class CuratedEnvironment(msgspec.Struct, frozen=True):
     description: str
 
 
-_TRACKING = ("mlflow-skinny", "azureml-mlflow")
+# As Azure's own images: code for them was written for MLflow 2, whose log_model calls MLflow 3 takes differently.
+_TRACKING = ("mlflow-skinny>=2.10,<3", "azureml-mlflow")
 _DATA = ("numpy<2", "pandas>=1.1,<2", "scipy>=1.5", "matplotlib>=3.3", "joblib", "psutil", "tqdm", "pyarrow")
 _MODERN_DATA = ("numpy", "pandas<3", "scipy", "matplotlib", "joblib", "psutil", "tqdm", "pyarrow", "scikit-learn")
 _SERVER = ("azureml-inference-server-http", "inference-schema[numpy-support]", "joblib", "numpy")

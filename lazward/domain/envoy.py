@@ -23,6 +23,7 @@ from lazward.domain.serving import (
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 IDLE_S = 60  # the gateway closes idle connections to workers after this; workers never do
 RETRIES = 12
+RESENDS = 4
 JWT = "envoy.filters.http.jwt_authn"
 RBAC = "envoy.filters.http.rbac"
 _TYPE = "type.googleapis.com/"
@@ -209,6 +210,7 @@ def _routes_to(
 def _forward(endpoint: EndpointState, shares: dict[str, int], name_of: Any) -> dict[str, Any]:
     """A route action that splits by `shares` and takes the prefix off the path."""
     limits = [endpoint.deployments[name].timeout_s for name in shares]
+    resend = all(endpoint.deployments[name].resend for name in shares)
     return {
         "weighted_clusters": {
             "clusters": [
@@ -224,9 +226,10 @@ def _forward(endpoint: EndpointState, shares: dict[str, int], name_of: Any) -> d
         # The limit of each deployment is in its cluster; this one comes after it, for the case that all else fails.
         "timeout": f"{max(limits) + 1:g}s",
         "retry_policy": {
-            # Only what never reached a worker is sent again: scoring may have effects.
-            "retry_on": "connect-failure,refused-stream,reset-before-request",
-            "num_retries": RETRIES,
+            # What never reached a worker is sent until one is there. What did is not, unless told to (scoring may have effects),
+            # and then not often: it may be the request itself that kills workers.
+            "retry_on": "connect-failure,refused-stream,reset-before-request" + (",reset" if resend else ""),
+            "num_retries": RESENDS if resend else RETRIES,
             "retry_back_off": {"base_interval": "0.025s", "max_interval": "1s"},
             "retry_host_predicate": [
                 {
@@ -236,7 +239,8 @@ def _forward(endpoint: EndpointState, shares: dict[str, int], name_of: Any) -> d
                     },
                 }
             ],
-            "host_selection_retry_max_attempts": 3,
+            # A dead worker has the fewest requests, so it is picked first; picking again costs nothing.
+            "host_selection_retry_max_attempts": 50,
         },
     }
 

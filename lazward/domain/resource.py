@@ -19,6 +19,8 @@ from lazward.contract.ids import ML, ResourceId
 
 Doc = dict[str, Any]
 
+MAX_COMPARED = 100_000  # characters of a text that is compared as YAML
+
 PRIVATE = "lazward"  # member of a document that is ours alone: never taken from a client, never shown
 
 
@@ -35,6 +37,7 @@ class WriteContext:
     new_guid: Callable[[], str]
     parent: Doc | None = None  # document of the resource above
     workspace: Doc | None = None  # document of the workspace or registry it lies in
+    patch: bool = False  # the document is the old one with a PATCH merged in: what is absent was removed
 
 
 BeforeWrite = Callable[[Doc, Doc | None, WriteContext], None]
@@ -52,7 +55,8 @@ class ResourceType:
     provision / deprovision: kind of the durable task that PUT / DELETE starts; present = a long-running operation.
     lookup: value to find it by (resource.lookup).
     versions_of: for a version type, keeps the container's latestVersion and nextVersion; containers are made on demand.
-    matches: list filters by query parameter: (document row, value) -> keep?
+    matches: list filters by query parameter: (document with its name, value) -> keep?
+    rights: the type path in the names of its RBAC actions, when that is not `path`.
     """
 
     path: str
@@ -76,10 +80,15 @@ class ResourceType:
     matches: Mapping[str, Callable[[Doc, str], bool]] = field(default_factory=dict)
     id_of: Callable[[ResourceId], str] | None = None  # how the id is printed when not as ARM id
     managed: bool = False  # made by other operations only: PUT answers 405
+    rights: str = ""
 
     @property
     def key(self) -> str:
         return f"{self.provider}/{self.path}".lower()
+
+    def action(self, right: str) -> str:
+        """The RBAC action of a right on this type: "read" -> "Microsoft.MachineLearningServices/workspaces/jobs/read"."""
+        return f"{self.provider}/{self.rights or self.path}/{right}"
 
     @property
     def collection(self) -> str:
@@ -103,32 +112,49 @@ def resource(path: str, properties: type[msgspec.Struct], **facts: Any) -> Resou
     return declared
 
 
+_TOP = (("tags", dict, "object"), ("location", str, "string"), ("identity", dict, "object"), ("sku", dict, "object"), ("kind", str, "string"))
+
+
 def check_shape(declared: ResourceType, doc: Doc) -> None:
-    """Raises ArmError 400 naming the member when the document does not fit the type."""
+    """Raises ArmError 400 naming the member when the document does not fit the type. Values that clients write as text ("5", "true")
+    are put right in place, so that what reads the document later finds the declared types."""
     properties = doc.get("properties")
     if properties is None:
         raise ArmError(400, "InvalidRequestContent", "The member 'properties' is required.", "properties")
     try:
-        msgspec.convert(properties, declared.properties, strict=False)
+        read = msgspec.convert(properties, declared.properties, strict=False)
     except msgspec.ValidationError as error:
         text = str(error)
         reason, _, at = text.partition(" - at `")
         target = "properties" + at.rstrip("`").removeprefix("$") if at else "properties"
         raise ArmError(400, "ValidationError", f"{reason} - at {target}", target) from None
-    for name, kind in (("tags", dict), ("location", str), ("identity", dict), ("sku", dict), ("kind", str)):
+    doc["properties"] = _typed(properties, read)
+    for name, kind, word in _TOP:
         value = doc.get(name)
         if value is not None and not isinstance(value, kind):
-            raise ArmError(400, "ValidationError", f"Expected `{'object' if kind is dict else 'string'}` at {name}.", name)
-    tags = doc.get("tags") or properties.get("tags")
-    if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str | int | float | bool | type(None)) for v in tags.values())):
-        raise ArmError(400, "ValidationError", "Tags are an object of strings.", "tags")
+            raise ArmError(400, "ValidationError", f"Expected `{word}` at {name}.", name)
+    for target, tags in (("tags", doc.get("tags")), ("properties.tags", properties.get("tags"))):
+        if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str | int | float | bool | type(None)) for v in tags.values())):
+            raise ArmError(400, "ValidationError", "Tags are an object of strings.", target)
+
+
+def _typed(raw: Any, read: Any) -> Any:
+    """raw with the scalars of `read`, the same value as msgspec understood it; members that no struct declares stay as they are."""
+    if isinstance(read, msgspec.Struct) and isinstance(raw, dict):
+        known = {f.encode_name: getattr(read, f.name) for f in msgspec.structs.fields(read)}
+        return {name: _typed(value, known[name]) if name in known else value for name, value in raw.items()}
+    if isinstance(read, dict) and isinstance(raw, dict):
+        return {name: _typed(value, read.get(name, value)) for name, value in raw.items()}
+    if isinstance(read, list) and isinstance(raw, list):
+        return [_typed(*pair) for pair in zip(raw, read, strict=True)]
+    return read
 
 
 def check_immutable(declared: ResourceType, new: Doc, old: Doc) -> None:
-    """Raises ArmError 409 when a member that may not change does."""
+    """Raises ArmError 409 when a member that may not change does: another value, none where there was one, one where there was none."""
     for name in sorted(declared.immutable):
         before, after = old["properties"].get(name), new["properties"].get(name)
-        if after is not None and before is not None and not _same(before, after):
+        if not _same(before, after):
             raise ArmError(
                 409, "ImmutablePropertyChanged",
                 f"The member '{name}' of an existing resource cannot be changed; make a new {'version' if declared.versions else 'resource'}.",
@@ -136,16 +162,39 @@ def check_immutable(declared: ResourceType, new: Doc, old: Doc) -> None:
             )
 
 
+class _NoAliases(yaml.SafeLoader):
+    """A few lines of YAML with aliases stand for billions of values, which to compare would take for ever (S19)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("alias")
+        return super().compose_node(parent, index)
+
+
 def _same(before: Any, after: Any) -> bool:
     """Equal, or two spellings of one YAML text: clients print a conda file anew when they send it back."""
     if before == after:
         return True
-    if isinstance(before, str) and isinstance(after, str) and "\n" in before:
+    if isinstance(before, str) and isinstance(after, str) and "\n" in before and max(len(before), len(after)) <= MAX_COMPARED:
         try:
-            return yaml.safe_load(before) == yaml.safe_load(after)
-        except yaml.YAMLError:
+            return yaml.load(before, _NoAliases) == yaml.load(after, _NoAliases)  # noqa: S506 - a SafeLoader
+        except (yaml.YAMLError, ValueError, RecursionError):
             return False
     return False
+
+
+def check_location(new: Doc, old: Doc) -> None:
+    """Raises ArmError 409 when a resource would move to another region; "West Europe" is westeurope."""
+    before, after = old.get("location"), new.get("location")
+    if before and after and _region(before) != _region(after):
+        raise ArmError(
+            409, "InvalidResourceLocation",
+            f"The resource exists in the location '{before}' and cannot be moved to '{after[:80]}'.", "location",
+        )
+
+
+def _region(text: str) -> str:
+    return text.replace(" ", "").lower()
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

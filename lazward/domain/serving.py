@@ -30,12 +30,14 @@ class DeploymentState(msgspec.Struct, frozen=True):
     """One deployment as the gateway sees it. `sockets`: unix sockets of its workers, all instances; none means not ready.
 
     `probe`: socket of the master, which answers GET / even while all workers are busy. `max_parallel`: requests at a time,
-    the next one gets 429 (see parallel_limit)."""
+    the next one gets 429 (see parallel_limit). `resend`: a request whose worker died while it had it goes to another one; only
+    for models that may score a request twice. What never reached a worker is always sent again."""
 
     sockets: tuple[str, ...] = ()
     probe: str | None = None
     timeout_s: float = DEFAULT_TIMEOUT_S
     max_parallel: int = 2
+    resend: bool = False
 
     @property
     def ready(self) -> bool:

@@ -67,9 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Environments of jobs and deployments
     allow_python_download: Annotated[bool, _doc(
         "Whether a Python version that an environment asks for, and this machine lacks, may be downloaded by uv.")] = False
-    torch_backend: Annotated[str, _doc(
-        "Which PyTorch builds environments get: `auto` looks at the machine's GPU driver; or `cpu`, `cu128`, ... as in `uv pip install --torch-backend`.",
-        pattern="^[a-z0-9.]{1,20}$")] = "auto"
+    torch_backend: Annotated[Literal["auto", "cpu", "cuda"], _doc(
+        "Which PyTorch builds environments get: `auto` takes CPU builds where the machine has no GPU, `cpu` and `cuda` decide it.")] = "auto"
 
     # Lifetimes of credentials
     access_token_lifetime: Annotated[Seconds, _doc("Lifetime of an access token.", "seconds", le=DAY)] = HOUR
@@ -149,12 +148,12 @@ _TYPES: dict[str, Any] = typing.get_type_hints(Settings, include_extras=True)
 NAMES: tuple[str, ...] = Settings.__struct_fields__
 
 PREFIX = "LAZWARD_"
-# Variables of ours that are no settings: written by `lazward env`, read by clients, or handed from the supervisor to its children.
+# Variables of ours that are no settings: written by `lazward env`, read by clients, or handed from us to our own processes and jobs.
 NOT_SETTINGS = frozenset({
     "LAZWARD_SUBSCRIPTION_ID", "LAZWARD_RESOURCE_GROUP", "LAZWARD_WORKSPACE", "LAZWARD_CONFIG",
-    "LAZWARD_RESOLVED_SETTINGS", "LAZWARD_LISTEN_FD",
+    "LAZWARD_RESOLVED_SETTINGS", "LAZWARD_LISTEN_FD", "LAZWARD_LAUNCH",
 })
-NOT_SETTINGS_PREFIXES = ("LAZWARD_JOB_", "LAZWARD_TEST_")
+NOT_SETTINGS_PREFIXES = ("LAZWARD_JOB_", "LAZWARD_SERVE_", "LAZWARD_TEST_")
 
 
 def merge(sources: Sequence[Source]) -> Merged:

@@ -12,7 +12,7 @@ from lazward.contract.errors import ArmError
 
 Kind = Literal["datastore", "asset", "job_output", "blob", "web"]
 
-_ARM = re.compile(r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/workspaces/([^/]+)(/.*)$", re.IGNORECASE)
+_ARM = re.compile(r"^/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/[^/]+/workspaces/([^/]+)(/.*)$", re.IGNORECASE)
 _LONG = re.compile(r"^azureml://subscriptions/([^/]+)/resource[gG]roups/([^/]+)(?:/providers/[^/]+)?/workspaces/([^/]+)/(.+)$", re.IGNORECASE)
 _DATASTORE = re.compile(r"^datastores/([^/]+)(?:/paths)?(?:/(.*))?$", re.IGNORECASE)
 _ASSET = re.compile(r"^(data|models|environments|components|codes)/([^/]+)/(versions|labels)/([^/]+)(?:/paths/(.*))?$", re.IGNORECASE)
@@ -33,7 +33,9 @@ class DataUri(msgspec.Struct, frozen=True):
     version: str = ""
     label: str = ""
     registry: str = ""
-    workspace: str = ""  # name, when the URI names one
+    workspace: str = ""  # name or guid, when the URI names one
+    group: str = ""  # of that workspace, when the URI names it
+    subscription: str = ""
     output: str = ""
     account: str = ""
     container: str = ""
@@ -48,9 +50,11 @@ def parse_uri(text: str, target: str = "uri", family: str = "data") -> DataUri:
     if uri.lower().startswith("azureml:/subscriptions/"):
         uri = uri[len("azureml:") :]
     if match := _ARM.match(uri):
-        return _below_workspace(match.group(2).lstrip("/"), match.group(1), text, target)
+        subscription, group, workspace, rest = match.groups()
+        return msgspec.structs.replace(_below_workspace(rest.lstrip("/"), workspace, text, target), group=group, subscription=subscription)
     if match := _LONG.match(uri):
-        return _below_workspace(match.group(4), match.group(3), text, target)
+        subscription, group, workspace, rest = match.groups()
+        return msgspec.structs.replace(_below_workspace(rest, workspace, text, target), group=group, subscription=subscription)
     if uri.lower().startswith("azureml://registries/"):
         registry, _, rest = uri[len("azureml://registries/") :].partition("/")
         found = _below_workspace(rest, "", text, target)

@@ -34,6 +34,7 @@ class Service(msgspec.Struct, frozen=True):
     grace_s: float = 30.0  # to finish requests after a TERM
     max_body: int = 100 * 1024 * 1024  # bytes
     env: Mapping[str, str] = {}  # the user's variables and what the launcher adds
+    collect_dir: Path | None = None  # where scripts' data collectors write, if azureml-ai-monitoring is not installed
 
 
 class WorkerStatus(msgspec.Struct, frozen=True):
@@ -102,6 +103,8 @@ def process_spec(service: Service) -> ProcessSpec:
         env["AZUREML_ENTRY_SCRIPT"] = service.entry_script
     if service.model_dir:
         env["AZUREML_MODEL_DIR"] = str(service.model_dir)
+    if service.collect_dir:
+        env["LAZWARD_SERVE_COLLECT_DIR"] = str(service.collect_dir)
     if service.mlflow_model:
         env["LAZWARD_SERVE_MLFLOW_MODEL"] = str(service.mlflow_model)
     return ProcessSpec((str(service.python), "-u", str(RUNTIME)), env, str(service.log))

@@ -44,10 +44,17 @@ class Uv:
         self, arguments: Sequence[str], variables: Mapping[str, str] | None = None, log: Callable[[str], None] | None = None
     ) -> Finished:
         """Runs uv in the root folder, so that no project file of a parent folder is taken for settings."""
-        process = await asyncio.create_subprocess_exec(
-            str(self.binary), *arguments, env=self.environ | dict(variables or {}), cwd="/", start_new_session=True,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        starting = asyncio.ensure_future(
+            asyncio.create_subprocess_exec(
+                str(self.binary), *arguments, env=self.environ | dict(variables or {}), cwd="/", start_new_session=True,
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            )
         )  # fmt: skip
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:  # asyncio itself would end uv alone, not what uv has started by then
+            await asyncio.shield(_stop_when_started(starting))
+            raise
         assert process.stdout is not None
         assert process.stderr is not None
         try:
@@ -119,14 +126,18 @@ async def _lines(stream: asyncio.StreamReader, log: Callable[[str], None] | None
     return whole + rest
 
 
+async def _stop_when_started(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    await _stop(await starting)
+
+
 async def _stop(process: asyncio.subprocess.Process) -> None:
+    """Ends the process group: politely, then by force. A process that left the group is not waited for."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, sign)
         except ProcessLookupError:
-            break
+            return
         try:
             await asyncio.wait_for(process.wait(), 2)
         except TimeoutError:
             continue
-    await process.wait()

@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -182,7 +183,7 @@ def _resource(query: Mapping[str, str], container: str, blob: str) -> tuple[str,
         return "blob", blob
     if kind == "d":
         depth = query.get("sdd", "")
-        pieces = blob.strip("/").split("/") if blob.strip("/") else []
+        pieces = blob.rstrip("/").split("/") if blob.rstrip("/") else []  # "/d" is not "d": blobs may be named so
         if not depth.isdigit() or len(depth) > 3 or int(depth) > len(pieces):
             raise SignatureError(f"The path is not inside of a directory of depth sdd='{depth[:10]}'.")
         return "directory", "/".join(pieces[: int(depth)])
@@ -243,7 +244,7 @@ def _lite_string(account: str, method: str, raw_path: str, query: Sequence[tuple
     return "\n".join(standard) + "\n" + _ms_headers(headers, order) + f"/{account}{raw_path}" + (f"?comp={comp}" if comp is not None else "")
 
 
-def _ms_headers(headers: Mapping[str, str], order: Callable[[str], object]) -> str:
+def _ms_headers(headers: Mapping[str, str], order: Callable[[str], Any]) -> str:
     names = sorted((name for name in headers if name.startswith("x-ms-")), key=order)
     return "".join(f"{name}:{headers[name].strip()}\n" for name in names)
 
@@ -258,7 +259,7 @@ def _dash_first(name: str) -> list[int]:
 
 
 # Clients differ in how they sort x-ms- headers whose names have dashes and underscores; each order gives one string to compare with.
-_HEADER_ORDERS: tuple[Callable[[str], object], ...] = (str, _collated, _dash_first)
+_HEADER_ORDERS: tuple[Callable[[str], Any], ...] = (str, _collated, _dash_first)
 
 
 # ---- pieces ----------------------------------------------------------------------------------------------------------------

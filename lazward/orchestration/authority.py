@@ -22,7 +22,7 @@ from lazward.identity import tokens
 from lazward.identity.tokens import SigningKeys, UnknownKey, unauthorized
 from lazward.orchestration import signing
 from lazward.orchestration.directory import Directory, State
-from lazward.storage import access
+from lazward.storage import access, tasks
 from lazward.storage.db import Database, Tx
 from lazward.storage.secrets import Vault
 
@@ -31,9 +31,6 @@ RUN_STALE_S = 0.9
 REREAD_KEYS_S = 0.1  # between two looks for a key that a token names and we do not hold
 JOB_TOKEN_S = 30 * 86400.0  # a job's token ends with its run; this is the far limit
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-# What a run may never do, whatever its submitter may: rights that outlive the run.
-NOT_FOR_RUNS = ("Microsoft.Authorization/*/write", "Microsoft.Authorization/*/delete", "Microsoft.Authorization/elevateAccess/action")
 
 
 class Authority:
@@ -128,12 +125,8 @@ class Authority:
     async def allowed(self, caller: Caller, action: str, scope: str, *, data: bool = False) -> bool:
         if caller is SYSTEM:
             return True
-        if caller.bound_to and not rbac.within(scope, caller.bound_to):
-            return False
-        if caller.run and any(rbac.matches(pattern, action) for pattern in NOT_FOR_RUNS):
-            return False
         state = self.directory.known() or await self.directory.fresh()
-        return state.allowed(caller.id, action, scope, data)
+        return state.allowed(caller.id, action, scope, data, bound=caller.bound_to, run=bool(caller.run))
 
     async def has_role_below(self, caller: Caller, scope: str) -> bool:
         """Whether caller has a role at scope, above it or inside it that its token reaches."""
@@ -156,7 +149,7 @@ class Authority:
     def principals_allowed(self, action: str, scope: str) -> list[str]:
         """Who has action at scope; for what decides by a list, such as the gateway. Of what is known now: see refresh_now()."""
         state = self.directory.state or self.directory.read_now()
-        return [who for who, principal in state.principals.items() if principal.enabled and state.allowed(who, action, scope, False)]
+        return [who for who in state.principals if state.allowed(who, action, scope)]
 
     # ---- tokens ------------------------------------------------------------------------------------------------------
 
@@ -218,7 +211,9 @@ class Authority:
         await self.directory.read()
 
     def changed(self, tx: Tx) -> None:
-        """Call in a transaction that changes who may do what: the next check of this process sees it."""
+        """Call in a transaction that changes who may do what, or the signing keys: the next check of this process sees it, and
+        the gateway is told."""
+        tasks.enqueue(tx, "gateway.sync", "gateway", {}, self.now())
         tx.run_after_commit(self.directory.forget)
 
     def rotate_key(self, tx: Tx, now: float, *, revoke_old: bool = False) -> str:
@@ -231,8 +226,12 @@ class Authority:
         """The upkeep of signing keys; costs microseconds while there is nothing to do."""
         state, now, longest = await self.directory.fresh(), self.now(), max(JOB_TOKEN_S, self.lifetime)
         if signing.is_due(state.key_names, now, self.key_lifetime, longest):
-            await self.db.write(signing.keep_up, self.vault, now, self.key_lifetime, longest)
-            await self.refresh()
+
+            def renew(tx: Tx) -> None:
+                signing.keep_up(tx, self.vault, now, self.key_lifetime, longest)
+                self.changed(tx)
+
+            await self.db.write(renew)
 
     def challenge(self, message: str, code: str = "InvalidAuthenticationToken") -> ArmError:
         """A 401 as ARM words it. message: fixed words only, for it is put into a header."""

@@ -41,7 +41,7 @@ def locate(tx: Tx, workspace: Row, uri: str, target: str = "uri", family: str = 
     if depth > 8:
         raise ArmError(400, "InvalidUri", "The uri leads in a circle.", target)
     found = parse_uri(uri, target, family)
-    home = _home(tx, workspace, found, target)
+    home = home_of(tx, workspace, found, target)
     if found.kind == "datastore":
         return _in_datastore(tx, home, found, target)
     if found.kind == "job_output":
@@ -51,12 +51,12 @@ def locate(tx: Tx, workspace: Row, uri: str, target: str = "uri", family: str = 
         uri_of = {"data": "dataUri", "models": "modelUri", "codes": "codeUri"}.get(found.family)
         if not uri_of or not version.properties.get(uri_of):
             raise ArmError(400, "InvalidUri", f"The asset '{found.name}' holds no data.", target)
-        place = locate(tx, home, version.properties[uri_of], target, family, depth + 1)
+        place = locate(tx, home, version.properties[uri_of], target, family, depth + 1)  # what lies in a registry is the registry's
         return Place(place.account, place.container, _join(place.path, found.path), place.url, place.readable) if found.path else place
     if found.kind == "blob":
-        ours = resources.by_lookup(tx, (_WORKSPACES, _REGISTRIES), found.account)
-        if ours:
+        if found.account == account_of(home):
             return Place(found.account, found.container, found.path)
+        # Anybody else's storage, another workspace's on this server too, is the web: it shows what it shows to strangers (S5).
         return Place(url=found.url)
     return Place(url=found.url)
 
@@ -79,15 +79,17 @@ def asset(tx: Tx, home: Row, found: DataUri, target: str) -> Row:
     return row
 
 
-def _home(tx: Tx, workspace: Row, found: DataUri, target: str) -> Row:
+def home_of(tx: Tx, workspace: Row, found: DataUri, target: str) -> Row:
     """The workspace or registry a URI speaks of."""
     if found.registry:
         rows = [r for r in resources.every(tx, _REGISTRIES) if r.name.lower() == found.registry.lower()]
         if not rows:
             raise ArmError(404, "RegistryNotFound", f"The registry '{found.registry}' was not found.", target)
         return rows[0]
-    named = found.workspace.lower()
-    if not named or named in (workspace.name.lower(), workspace.properties.get("workspaceId", "").lower()):
+    named, here = found.workspace.lower(), parse(workspace.id)
+    if not named or named == workspace.properties.get("workspaceId", "").lower():
+        return workspace
+    if named == workspace.name.lower() and found.group.lower() in ("", here.group.lower()) and found.subscription.lower() in ("", here.subscription.lower()):
         return workspace
     # Another workspace's data would need that workspace's permissions; jobs carry those of their own workspace only.
     raise ArmError(403, "CrossWorkspaceAccess", f"The uri names the workspace '{found.workspace}'; data of another workspace is shared through a registry.", target)
@@ -103,8 +105,11 @@ def _in_datastore(tx: Tx, home: Row, found: DataUri, target: str) -> Place:
     account = str(facts.get("accountName") or "").rsplit("/", 1)[-1].lower()
     # Like the ids, this spelling is what run history and the SDK's download read.
     readable = f"azureml://{_arm_piece(home)}/datastores/{row.name}/paths/{found.path}"
-    if resources.by_lookup(tx, (_WORKSPACES, _REGISTRIES), account):
+    if account == account_of(home):
         return Place(account, container, found.path, readable=readable)
+    if resources.by_lookup(tx, (_WORKSPACES, _REGISTRIES), account):
+        # A datastore is made by who may write datastores here; that says nothing about their rights there (S5).
+        raise ArmError(403, "CrossWorkspaceAccess", f"The datastore '{row.name}' leads into the storage of another workspace; data is shared through a registry.", target)
     endpoint = facts.get("endpoint") or "core.windows.net"
     return Place(url=f"https://{account}.blob.{endpoint}/{container}/{found.path}", readable=readable)
 

@@ -18,6 +18,8 @@ from typing import Any
 import msgspec
 
 from lazward.contract.errors import ArmError
+from lazward.orchestration import environments
+from lazward.orchestration.data import locate
 from lazward.orchestration.deployment_build import build
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.gateway import sync_gateway
@@ -56,6 +58,24 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 30.0
 
 class Unwanted(Exception):
     """The deployment is being deleted."""
+
+
+def check_references(tx: Tx, deployment: Row) -> None:
+    """What the deployment names must be there when it is written. ArmError 400 naming the member; nothing is stored then."""
+    workspace = resources.get(tx, deployment.scope)
+    assert workspace is not None
+    facts = deployment.properties
+    code = (facts.get("codeConfiguration") or {}).get("codeId")
+    for member, given, check in (
+        ("model", facts.get("model"), lambda text, target: locate(tx, workspace, text, target, "models")),
+        ("environmentId", facts.get("environmentId"), lambda text, target: environments.check(tx, workspace, text, target)),
+        ("codeConfiguration.codeId", code, lambda text, target: locate(tx, workspace, text, target, "codes")),
+    ):
+        if given:
+            try:
+                check(given, f"properties.{member}")
+            except ArmError as error:
+                raise ArmError(400, error.code, error.message, f"properties.{member}") from None
 
 
 def digest_of(row: Row) -> str:

@@ -18,6 +18,9 @@ from lazward.storage.secrets import Vault
 STALE_S = 0.9  # a change made by another process holds within a second
 DECISIONS_MAX = 50_000
 
+# What a run may never do, whatever its submitter may: rights that outlive the run.
+NOT_FOR_RUNS = ("Microsoft.Authorization/*/write", "Microsoft.Authorization/*/delete", "Microsoft.Authorization/elevateAccess/action")
+
 
 @dataclass
 class State:
@@ -29,17 +32,29 @@ class State:
     principals: dict[str, Principal]
     held: dict[str, tuple[Assignment, ...]]  # by principal
     roles: dict[str, Role]
-    decisions: dict[tuple[str, str, str, bool], bool] = field(default_factory=dict)
+    decisions: dict[tuple[str, str, bool, str, str, bool], bool] = field(default_factory=dict)
 
-    def allowed(self, principal: str, action: str, scope: str, data: bool) -> bool:
-        question = (principal, action, scope, data)
+    def allowed(self, principal: str, action: str, scope: str, data: bool = False, *, bound: str = "", run: bool = False) -> bool:
+        """Whether the principal's roles grant action at scope. bound: key of the resource that its token is limited to; run: whether
+        it is the token of a run."""
+        question = (principal, bound, run, action, scope, data)
         known = self.decisions.get(question)
         if known is None:
-            known = rbac.allowed(self.held.get(principal, ()), self.roles, action, scope, data)
+            known = self._decide(principal, action, scope, data, bound, run)
             if len(self.decisions) >= DECISIONS_MAX:
                 self.decisions.clear()
             self.decisions[question] = known
         return known
+
+    def _decide(self, principal: str, action: str, scope: str, data: bool, bound: str, run: bool) -> bool:
+        found = self.principals.get(principal)
+        if found is None or not found.enabled:  # also for who is not proven by a token: the maker of a signature, a job's submitter
+            return False
+        if bound and not rbac.within(scope, bound):
+            return False
+        if run and any(rbac.matches(pattern, action) for pattern in NOT_FOR_RUNS):
+            return False
+        return rbac.allowed(self.held.get(principal, ()), self.roles, action, scope, data)
 
 
 class Directory:

@@ -57,7 +57,7 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     limits = facts.get("limits") or {}
     return LaunchSpec(
         name=name, processes=processes, cwd=str(code),
-        timeout_s=parse_duration(limits["timeout"], "properties.limits.timeout") if limits.get("timeout") else None,
+        timeout_s=parse_duration(limits["timeout"], "properties.limits.timeout") if limits.get("timeout") else runtime.settings.default_job_timeout or None,
         memory_bytes=memory_limit(facts),
     )
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from lazward.contract.errors import ArmError, conflict, not_found
 from lazward.domain.rbac import ROOT, Assignment, Permission, Role, normal_scope
 from lazward.domain.rbac_roles import OWNER
+from lazward.storage import grants
 from lazward.storage.db import Tx
 from lazward.storage.tables import event, principal, resource, role_assignment, role_definition, run
 
@@ -72,13 +73,16 @@ def set_enabled(tx: Tx, principal_id: str, enabled: bool, now: float, *, actor: 
         _keep_an_owner(tx, without_principal=principal_id)
     if tx.execute(sa.update(principal).where(principal.c.id == principal_id).values(enabled=enabled)).rowcount == 0:
         raise not_found(f"The principal '{principal_id}'", code="PrincipalNotFound")
+    if not enabled:
+        grants.drop_all_of(tx, principal_id)
     _note(tx, actor, "principal.enable" if enabled else "principal.disable", now, {"principal": principal_id})
 
 
 def set_secret(tx: Tx, principal_id: str, secret_hash: str, now: float, *, actor: str = "lazward") -> None:
-    """Replaces the secret; the old one is worth nothing from here on. 404 for an unknown principal."""
+    """Replaces the secret. The old one is worth nothing from here on, nor are the sign-ins made with it. 404 for an unknown principal."""
     if tx.execute(sa.update(principal).where(principal.c.id == principal_id).values(secret_hash=secret_hash)).rowcount == 0:
         raise not_found(f"The principal '{principal_id}'", code="PrincipalNotFound")
+    grants.drop_all_of(tx, principal_id)
     _note(tx, actor, "principal.secret", now, {"principal": principal_id})
 
 
@@ -199,8 +203,9 @@ def _role(role_id: str, doc: dict[str, Any]) -> Role:
 def version(tx: Tx) -> tuple[int, int]:
     """Differs from what it was before after any change of the tables above. Both numbers are needed: PostgreSQL can commit a
     smaller seq after a larger one."""
-    found = tx.execute(sa.select(sa.func.count(), sa.func.max(event.c.seq)).where(event.c.subject == ACCESS)).one()
-    return found[0], found[1] or 0
+    numbers = sa.func.count(event.c.seq).label("changes"), sa.func.coalesce(sa.func.max(event.c.seq), 0).label("newest")
+    found = tx.execute(sa.select(*numbers).where(event.c.subject == ACCESS)).one()
+    return found.changes, found.newest
 
 
 def _note(tx: Tx, actor: str, action: str, now: float, detail: dict[str, Any]) -> None:

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from lazward.contract.mlflow import invalid, missing
+from lazward.domain.tracking.paths import run_prefix
 from lazward.storage import experiments, tables
 from lazward.storage.db import Tx
 
 _e = tables.experiment.c
 
 
-def _of(table: sa.Table) -> sa.Select[tuple[str | None]]:
-    found = sa.select(_e.location).select_from(table).join(tables.experiment, _e.seq == table.c.experiment)
+def _of(table: sa.Table, folder: sa.ColumnElement[str]) -> Any:
+    found = sa.select(_e.location, folder.label("folder")).select_from(table).join(tables.experiment, _e.seq == table.c.experiment)
     return found.where(table.c.workspace == sa.bindparam("workspace"), table.c.id == sa.bindparam("id"))
 
 
-_RUN, _MODEL = _of(tables.run), _of(tables.logged_model)
+_RUN, _MODEL = _of(tables.run, sa.literal("")), _of(tables.logged_model, tables.logged_model.c.folder)
 
 
-def account(tx: Tx, key: str, root: str) -> str:
-    """The storage account that holds the artifacts of a run or logged model. MlflowError when neither is there, or when they are kept
-    outside, where only the client can reach them."""
+def place(tx: Tx, key: str, root: str) -> tuple[str, str]:
+    """(storage account, folder in the artifact container) of the artifacts of a run or logged model. MlflowError when neither is
+    there, or when they are kept outside, where only the client can reach them."""
     _, name = experiments.workspace(tx, key)
     for statement in (_RUN, _MODEL):
         found = tx.execute(statement, {"workspace": key, "id": root}).first()
@@ -31,5 +34,5 @@ def account(tx: Tx, key: str, root: str) -> str:
             raise invalid(f"The artifacts of '{root}' are kept at {found.location}/{root}/artifacts, not in the workspace.", "run_id")
         if not name:
             raise missing("The workspace has no storage account yet.")
-        return name
+        return name, found.folder or run_prefix(root)
     raise missing(f"Run with id={root[:256]} not found")

@@ -33,7 +33,7 @@ class Experiment(msgspec.Struct):
 
 
 class DefaultMissing(Exception):
-    """A reader met a workspace whose default experiment nobody has made yet: call ensure_default and read again."""
+    """The default experiment is asked for, and nobody has made it yet in that workspace: call ensure_default and try again."""
 
 
 _COLUMNS = [t.c[name] for name in Experiment.__struct_fields__]
@@ -136,7 +136,7 @@ def search(
 
 
 def rename(tx: Tx, key: str, id_: str, name: str, now: float) -> None:
-    found = ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_)
+    found = get(tx, key, id_)
     if found.stage != "active":
         raise MlflowError("INVALID_STATE", "Cannot rename a non-active experiment.", "experiment_id")
     other = tx.execute(_BY_NAME, {"workspace": key, "name": name}).first()
@@ -147,7 +147,7 @@ def rename(tx: Tx, key: str, id_: str, name: str, now: float) -> None:
 
 def delete(tx: Tx, key: str, id_: str, now: float) -> None:
     """Into the bin, its runs with it."""
-    found = ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_)
+    found = get(tx, key, id_)
     if found.stage != "active":
         raise missing(f"No Experiment with id={id_[:100]} exists")
     _update(tx, found, now, stage="deleted")

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking.filter import Node, Order
 from lazward.domain.tracking.names import DATASET_CONTEXT, is_key
+from lazward.domain.tracking.paths import below, run_prefix
 from lazward.storage import experiments, runs, tables
 from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
@@ -68,12 +69,24 @@ def create(
     tx: Tx, key: str, id_: str, experiment_id: str, name: str, type_: str, run: str, params: dict[str, str], tags: dict[str, str], now: float,
 ) -> FullModel:
     experiment = experiments.active(tx, key, experiment_id, now)
+    folder = _folder(tx, key, run, name)
     values = {
         "workspace": key, "id": id_, "experiment": experiment.seq, "name": name, "type": type_, "status": "LOGGED_MODEL_PENDING", "stage": "active",
-        "run": run, "tags": tags, "params": params, "created": now, "updated": now,
+        "run": run, "folder": folder, "tags": tags, "params": params, "created": now, "updated": now,
     }
     made = tx.execute(sa.insert(t).values(**values).returning(*_COLUMNS)).one()
     return FullModel(LoggedModel(*made), experiment, [])
+
+
+def _folder(tx: Tx, key: str, run: str, name: str) -> str:
+    """The first model of a name lies among its run's artifacts, where `runs:/RUN/NAME`, azureml://jobs/RUN/outputs/artifacts/paths/NAME
+    and a download of the job look for it; later ones of that name (checkpoints) have folders of their own."""
+    if not run or tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.run == run, t.c.name == name)).first():
+        return ""
+    try:
+        return below(run_prefix(run), name)
+    except MlflowError:
+        return ""  # a name that is no path
 
 
 def get(tx: Tx, key: str, id_: str, deleted: bool = False) -> LoggedModel:

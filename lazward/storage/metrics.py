@@ -17,7 +17,8 @@ from lazward.storage.runs import Run
 from lazward.storage.search import Column, Paging
 
 _m = tables.metric
-_INSERT = sa.text("INSERT INTO metric (run, key, at, step, value, nan) VALUES (:run, :key, :at, :step, :value, :nan) ON CONFLICT DO NOTHING")
+_INSERT = "INSERT INTO metric (run, key, at, step, value, nan) VALUES ({}) ON CONFLICT DO NOTHING"
+_INSERT_SQLITE, _INSERT_POSTGRES = _INSERT.format("?, ?, ?, ?, ?, ?"), _INSERT.format("%s, %s, %s, %s, %s, %s")
 # PostgreSQL takes the whole batch as six arrays: one statement, one round trip.
 _INSERT_ARRAYS = sa.text(
     "INSERT INTO metric (run, key, at, step, value, nan) SELECT :run, * FROM unnest(CAST(:key AS text[]), CAST(:at AS bigint[]), CAST(:step AS bigint[]), "
@@ -67,8 +68,9 @@ def log_batch(tx: Tx, key: str, id_: str, metrics: Sequence[Metric], params: Seq
 
 
 def _insert(tx: Tx, run: Run, metrics: Sequence[Metric]) -> None:
-    if tx.sqlite or len(metrics) < 4:
-        tx.execute(_INSERT, [{"run": run.seq, "key": m.key, "at": m.at, "step": m.step, "value": m.value, "nan": m.nan} for m in metrics])
+    if tx.sqlite or len(metrics) < 4:  # straight to the driver: it takes a row in a fraction of the time that compiling parameters does
+        rows = [(run.seq, m.key, m.at, m.step, m.value, m.nan) for m in metrics]
+        tx.conn.exec_driver_sql(_INSERT_SQLITE if tx.sqlite else _INSERT_POSTGRES, rows)
         return
     columns = {name: [getattr(m, name) for m in metrics] for name in ("key", "at", "step", "value", "nan")}
     tx.execute(_INSERT_ARRAYS, {"run": run.seq, **columns})
@@ -76,19 +78,20 @@ def _insert(tx: Tx, run: Run, metrics: Sequence[Metric]) -> None:
 
 def _summary(run: Run, metrics: Sequence[Metric]) -> list[dict[str, Any]]:
     """Of each key the latest value, and the least and greatest that are numbers; keys in order, so that two writers lock alike."""
-    out: dict[str, dict[str, Any]] = {}
+    by_key: dict[str, list[Metric]] = {}
     for m in metrics:
-        seen = out.get(m.key)
-        number = None if m.nan else m.value
-        if seen is None:
-            out[m.key] = {"run": run.seq, "key": m.key, "step": m.step, "at": m.at, "value": m.value, "nan": m.nan, "low": number, "high": number}
-            continue
-        if m.rank > (seen["step"], seen["at"], seen["value"]):
-            seen.update(step=m.step, at=m.at, value=m.value, nan=m.nan)
-        if number is not None:
-            seen["low"] = number if seen["low"] is None else min(seen["low"], number)
-            seen["high"] = number if seen["high"] is None else max(seen["high"], number)
-    return [out[k] for k in sorted(out)]
+        by_key.setdefault(m.key, []).append(m)
+    out = []
+    for key in sorted(by_key):
+        latest = max(by_key[key], key=_rank)  # the first of equals, as when they came one by one
+        numbers = [m.value for m in by_key[key] if not m.nan]
+        low, high = (min(numbers), max(numbers)) if numbers else (None, None)
+        out.append({"run": run.seq, "key": key, "step": latest.step, "at": latest.at, "value": latest.value, "nan": latest.nan, "low": low, "high": high})
+    return out
+
+
+def _rank(m: Metric) -> tuple[int, int, float]:
+    return m.step, m.at, m.value
 
 
 def _log_of_models(tx: Tx, key: str, run: Run, metrics: Sequence[Metric]) -> None:
@@ -117,7 +120,7 @@ def history(tx: Tx, key: str, id_: str, name: str, limit: int | None, token: str
     paging = Paging([], _no_order, keys, tx.sqlite)
     wanted = [_m.c.at, _m.c.step, _m.c.value, _m.c.nan]
     statement = sa.select(*wanted, *paging.selected).where(_m.c.run == run.seq, _m.c.key == name, *paging.after(token)).order_by(*paging.order)
-    rows = tx.execute(statement if limit is None else statement.limit(limit + 1)).all()
+    rows: Any = tx.execute(statement if limit is None else statement.limit(limit + 1)).all()
     limit = len(rows) if limit is None else limit
     return [Point(*row[:4]) for row in rows[:limit]], paging.token(rows, limit, len(wanted))
 

@@ -42,7 +42,7 @@ def where(node: Node, reach: Callable[[str, str], Reached], sqlite: bool) -> Con
 def _compare(column: Column, node: Compare, sqlite: bool) -> Condition:
     test = _test(column, node.op, node.value, sqlite)
     if column.nan is not None:  # a NaN differs from every number and compares with none
-        return sa.or_(test, column.nan) if node.op == "!=" else sa.and_(test, sa.not_(column.nan))
+        test = sa.or_(test, column.nan) if node.op == "!=" else sa.and_(test, sa.not_(column.nan))
     # NULL must come out false, not unknown, so that NOT (...) around it is true.
     return sa.and_(column.expr.is_not(None), test) if column.nullable else test
 
@@ -54,7 +54,7 @@ def _test(column: Column, op: str, value: Any, sqlite: bool) -> Condition:
     if op == "IN":
         return expr.in_(value)
     if op == "LIKE":  # SQLite's own LIKE looks at no case, its GLOB does
-        return expr.op("GLOB")(_glob(value)) if sqlite else expr.like(value.replace("\\", "\\\\"))
+        return expr.bool_op("GLOB")(_glob(value)) if sqlite else expr.like(value.replace("\\", "\\\\"))
     if op == "ILIKE":
         return expr.like(value) if sqlite else expr.ilike(value.replace("\\", "\\\\"))
     if column.number:

@@ -263,6 +263,7 @@ logged_model = _table(
     C("status", S, nullable=False),  # PENDING | READY | FAILED
     C("stage", S, nullable=False, default="active"),
     C("run", S, nullable=False),  # id of the run it came from, or ""
+    C("folder", S, nullable=False, default=""),  # of its files below the artifact container; "" = a folder named by its own id
     C("tags", Json, nullable=False),
     C("params", Json, nullable=False),
     C("created", F, nullable=False),

@@ -31,3 +31,11 @@ def download(client: MLClient, name: str, into: Path) -> Path:
 
 def log_of(client: MLClient, name: str, into: Path) -> str:
     return (download(client, name, into) / "artifacts" / "user_logs" / "std_log.txt").read_text()
+
+
+def tracking(client: MLClient):
+    """mlflow, pointed at the workspace; imported late because the azureml plugin reads the environment when it is imported."""
+    import mlflow
+
+    mlflow.set_tracking_uri(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+    return mlflow

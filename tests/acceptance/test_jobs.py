@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-import mlflow
 from azure.ai.ml import load_data
 
-from tests.acceptance.runs import download, finish, log_of, submit
+from tests.acceptance.runs import download, finish, log_of, submit, tracking
 
 BASICS = "cli/jobs/basics"
 
@@ -72,7 +71,7 @@ def test_l1_014_data_asset_is_mounted_read_only(client, examples, tmp_path):
 
 def test_l1_015_mlflow_inside_the_job(client, examples):
     job = finish(client, submit(client, examples / BASICS / "hello-mlflow.yml"))
-    mlflow.set_tracking_uri(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+    mlflow = tracking(client)
     run = mlflow.get_run(job.name)
     assert run.data.params == {"hello_param": "world"}
     assert 0 <= run.data.metrics["hello_metric"] <= 1
@@ -131,21 +130,22 @@ def test_l2_021_interactive_services(client, examples):
 def test_l2_022_scikit_learn_autolog(client, examples, mirror):
     job = submit(client, examples / "cli/jobs/single-step/scikit-learn/iris/job.yml", {"inputs.iris_csv.path": f"{mirror}/iris.csv"})
     job = finish(client, job)
-    mlflow.set_tracking_uri(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+    mlflow = tracking(client)
     assert mlflow.get_run(job.name).data.metrics["training_f1_score"] > 0.9
     assert "model/MLmodel" in {f.path for f in mlflow.MlflowClient().list_artifacts(job.name, "model")}
 
 
 def test_l2_025_pip_install_in_the_command(client, examples, mirror):
-    """torch by its CPU build, torchvision dropped, as the table allows; Python 3.11 because that is what the build is for."""
+    """torch by its CPU build, torchvision dropped, as the table allows; Python 3.11 because that is what the build is for. MLflow is
+    held below 3, which the example was written for: mlflow.pytorch.save_model of 3 wants an input example."""
     folder = examples / "cli/jobs/single-step/pytorch/iris"
     wanted = folder / "src" / "requirements.txt"
-    wanted.write_text(wanted.read_text().replace("torchvision", "").replace("\ntorch\n", "\ntorch==2.13.0\n"))
+    wanted.write_text(wanted.read_text().replace("torchvision", "").replace("\ntorch\n", "\ntorch==2.13.0\n").replace("\nmlflow\n", "\nmlflow<3\n"))
     job = submit(
         client, folder / "job.yml", {"inputs.iris_csv.path": f"{mirror}/iris.csv"}, {"environment": {"image": "library/python:3.11"}},
     )
     job = finish(client, job)
-    mlflow.set_tracking_uri(client.workspaces.get(client.workspace_name).mlflow_tracking_uri)
+    mlflow = tracking(client)
     assert len(mlflow.MlflowClient().get_metric_history(job.name, "loss")) == 10
 
 

@@ -68,6 +68,14 @@ def until(condition, seconds: float = 20):
     assert processes.wait_until(condition, seconds), "it did not happen"
 
 
+@pytest.fixture(autouse=True)
+def same_umask():
+    """Commands run in this process set theirs."""
+    old = os.umask(0o022)
+    yield
+    os.umask(old)
+
+
 @pytest.fixture
 def clean_environ(tmp_path):
     """No setting of the developer's machine has a say."""

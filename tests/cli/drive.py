@@ -1,4 +1,4 @@
-"""The `lazward` command with the stand-in for its parts, and one for a gateway, which outlives its supervisor: python drive.py up ..."""
+"""The `lazward` command with the stand-in for its parts, Envoy included, which is tested elsewhere: python drive.py up ..."""
 
 import sys
 
@@ -14,7 +14,8 @@ def with_gateway(settings, listener, environ):
     argv = (sys.executable, "-P", "-m", "standin_app", "gateway", *(("changed",) if settings.location == "changed" else ()))
     env = children.child_environment(settings, environ)
     gateway = ChildSpec("gateway", argv, env, layout.logs / "gateway.log", layout.root, outlives=True)
-    return [*children.children(settings, listener, environ), gateway]
+    real = children.children(settings, listener, environ)
+    return [*(spec for spec in real if spec.name != "gateway"), gateway]
 
 
 up.children = with_gateway

@@ -12,9 +12,7 @@ from lazward.domain.layout import Layout
 
 @pytest.fixture
 def layout(tmp_path):
-    old = os.umask(0o022)
-    yield Layout(str(tmp_path / "data"))
-    os.umask(old)
+    return Layout(str(tmp_path / "data"))
 
 
 class TestLocate:
@@ -61,7 +59,7 @@ class TestPrepare:
 
     def test_refuses_a_file(self, layout):
         layout.root.touch()
-        with pytest.raises(CliError, match="not a folder|cannot be used"):
+        with pytest.raises(CliError, match=r"not a folder|cannot be used"):
             datadir.prepare(layout)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of somebody else")

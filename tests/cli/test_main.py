@@ -9,11 +9,9 @@ from lazward.cli import main as module
 from lazward.cli.main import COMMANDS, run
 from lazward.cli.output import CliError
 
-LANDED = [name for name in COMMANDS if name != "demo"]
-
 
 class TestCommands:
-    @pytest.mark.parametrize("name", LANDED)
+    @pytest.mark.parametrize("name", list(COMMANDS))
     def test_each_is_there_and_explains_itself_and_its_options(self, name, capsys):
         where, _ = COMMANDS[name]
         path, _, attribute = where.partition(":")

@@ -162,7 +162,7 @@ class TestInThisProcess:
         )
         supervisor.run()
         assert len(asked) == 3 and len(set(asked)) == 1
-        assert said.index("a: ready") > said.index("a: started (pid %d)" % asked[0])
+        assert said.index("a: ready") > said.index(f"a: started (pid {asked[0]})")
         assert said[-2:] == ["stopping", "stopped"]
 
     @pytest.mark.parametrize("argv", [(sys.executable, "-c", "print('why'); raise SystemExit(9)"), ("/does/not/exist",)])

@@ -5,7 +5,9 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -41,14 +43,14 @@ class TestUpDetached:
         (install.data_dir / "keys").mkdir()
         (install.data_dir / "control.crash").write_text("7")
         done = install("up", "--detach", "--port", "0", "--gateway-port", "0", code=1)
-        assert "control does not start: exit code 7" in done.stderr and "RuntimeError: control was told to fail" in done.stderr
+        assert "its part 'control' does not start: exit code 7" in done.stderr and "RuntimeError: control was told to fail" in done.stderr
         assert "next: See the logs" in done.stderr
         assert install.status(code=3)["state"] == "stopped"
 
     def test_the_settings_reach_the_parts(self, install):
         install.start("--location", "attic", "--set", "max_job_cores=3", "--log-level", "debug")
         environ = json.loads((install.data_dir / "worker.environ").read_text())
-        settings = json.loads(open(environ["LAZWARD_RESOLVED_SETTINGS"]).read())
+        settings = json.loads(Path(environ["LAZWARD_RESOLVED_SETTINGS"]).read_text())
         assert (settings["location"], settings["max_job_cores"], settings["log_level"]) == ("attic", 3, "debug")
         endpoint = json.loads((install.data_dir / "endpoint.json").read_text())
         assert (settings["port"], settings["gateway_port"]) == (endpoint["port"], endpoint["gateway_port"])
@@ -67,6 +69,15 @@ class TestUpDetached:
             assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700, folder
             for name in files:
                 assert not stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode) & 0o077, name
+
+
+    def test_a_data_dir_too_long_for_sockets_is_refused(self, tmp_path, clean_environ):
+        long = tmp_path / ("d" * 100)
+        done = subprocess.run(
+            [sys.executable, "-m", "lazward.cli.main", "up", "--detach", "--port", "0", "--gateway-port", "0", "--data-dir", str(long)],
+            env=clean_environ, capture_output=True, text=True,
+        )
+        assert done.returncode == 1 and "too long for a unix socket" in done.stderr and "shorter --data-dir" in done.stderr
 
 
 class TestUpInTheForeground:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.apps.tracking_app import PLAIN
+from tests.conformance.client_environments import MLFLOW_2, NEWEST_MLFLOW, python_with
 from tests.conformance.tracking_server import TOKEN, Server, serve
 
 
@@ -14,6 +15,7 @@ def server(tmp_path):
         yield running
 
 
-def test_everything_by_the_full_address(server: Server):
-    env = server.environment(MLFLOW_TRACKING_URI=f"{server.services.base_url}{PLAIN}", MLFLOW_TRACKING_TOKEN=TOKEN)
-    server.run("mlflow_client.py", "everything", env=env)
+@pytest.mark.parametrize(("requirements", "address"), [(NEWEST_MLFLOW, PLAIN), (MLFLOW_2, "/mlflow/workspaces/ws")], ids=["newest", "2.22"])
+def test_everything(server: Server, requirements: tuple[str, ...], address: str):
+    env = server.environment(MLFLOW_TRACKING_URI=f"{server.services.base_url}{address}", MLFLOW_TRACKING_TOKEN=TOKEN)
+    server.run("mlflow_client.py", "everything", env=env, python=python_with(*requirements))

@@ -16,6 +16,7 @@ from typing import Any
 import jwt
 import uvicorn
 
+from lazward.apps.blob.routes import blob_routes
 from lazward.apps.chain import Context, Route, json_response, public
 from lazward.identity.ca import ensure_certificates
 from lazward.identity.trust import write_bundle
@@ -49,15 +50,8 @@ class Server(App):
             *super().routes(),
             Route(("GET",), "/metadata/endpoints", self._metadata, why, surface),
             Route(("GET",), "/msi/token", self._msi, why, surface),
-            *self.blob_routes(),
+            *blob_routes(self.services),
         ]
-
-    def blob_routes(self) -> list[Any]:
-        try:
-            from lazward.apps.blob.routes import blob_routes
-        except ImportError:
-            return []
-        return blob_routes(self.services)
 
     @property
     def authority_url(self) -> str:

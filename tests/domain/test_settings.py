@@ -1,8 +1,12 @@
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lazward
 from lazward.domain.settings import (
     NAMES,
     Settings,
@@ -163,6 +167,14 @@ class TestFromEnvironment:
     def test_takes_ours_only(self):
         environ = {"LAZWARD_PORT": "1", "LAZWARD_HOST": "", "LAZWARD_WORKSPACE": "w", "LAZWARD_JOB_NAME": "j", "PATH": "/bin"}
         assert from_environment(environ).values == {"port": "1"}
+
+
+    def test_every_variable_of_ours_is_a_setting_or_known_to_be_none(self):
+        """Else `lazward` would refuse to run where another part of the product has set it: inside a job, say."""
+        package = Path(lazward.__file__).parent
+        used = {name for path in package.rglob("*.py") for name in re.findall(r"LAZWARD_[A-Z_]*[A-Z]\b", path.read_text())}
+        assert len(used) > 10
+        merge([from_environment({name: "1" for name in used if name.removeprefix("LAZWARD_").lower() not in NAMES}), BASE])
 
 
 class TestDescribe:

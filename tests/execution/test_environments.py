@@ -20,7 +20,7 @@ from lazward.contract.errors import ArmError
 from lazward.domain.environments import EnvironmentSpec, PackageSet, translate
 from lazward.execution.environments import EnvironmentCache
 from lazward.execution.uv_tool import find_uv
-from tests.execution.wheelhouse import Wheelhouse, printed_by, version_in
+from tests.execution.wheelhouse import Wheelhouse, alive, printed_by, version_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -254,7 +254,7 @@ SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 from lazward.domain.environments import PackageSet
-from tests.execution.wheelhouse import Wheelhouse, printed_by, version_in
+from tests.execution.wheelhouse import Wheelhouse, alive, printed_by, version_in
 tmp, uv = Path(sys.argv[1]), sys.argv[2] or None
 cache = Wheelhouse(tmp / "wheels").cache(tmp, uv=Path(uv) if uv else None)
 asyncio.run(cache.ensure(PackageSet(requirements=("alpha",)), lambda line: print(line, flush=True)))
@@ -277,14 +277,6 @@ def uv_that_stops(tmp_path: Path) -> tuple[Path, Path]:
     )
     script.chmod(0o755)
     return script, fifo
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return subprocess.run(["ps", "-p", str(pid)], capture_output=True).returncode == 0 if sys.platform == "darwin" else False
-    return state != "Z"
 
 
 class TestProcesses:

@@ -39,11 +39,12 @@ def service(tmp_path):
 
 class TestProcessSpec:
     def test_nothing_is_inherited_and_the_contract_is_set(self, service, tmp_path):
-        spec = process_spec(service(model_dir=Path("/models/m"), workers=3, timeout_s=1.5))
+        spec = process_spec(service(model_dir=Path("/models/m"), workers=3, timeout_s=1.5, collect_dir=Path("/collected")))
         assert spec.argv[0] == "/env/bin/python"
         assert spec.env["AML_APP_ROOT"] == spec.env["AZUREML_APP_ROOT"] == str(tmp_path)
         assert spec.env["AZUREML_MODEL_DIR"] == "/models/m"
         assert spec.env["AZUREML_ENTRY_SCRIPT"] == "score.py"
+        assert spec.env["LAZWARD_SERVE_COLLECT_DIR"] == "/collected"
         assert spec.env["SCORING_TIMEOUT_MS"] == "1500"
         assert spec.env["PATH"].startswith("/env/bin:")
         assert (spec.env["MINE"], spec.env["HOME"]) == ("1", "/home/user")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lazward.execution.uv_tool import Uv, find_uv, without_secrets
+from tests.execution.wheelhouse import alive
 
 
 def script(tmp_path: Path, text: str) -> Path:
@@ -62,6 +63,18 @@ class TestRun:
             await task
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+    async def test_cancelled_while_it_starts_nothing_is_left_either(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pids")
+        tool = script(tmp_path, f"sleep 1000 & echo $$ $! > {tmp_path}/pids; wait")
+        task = asyncio.create_task(Uv(tool, {"PATH": os.environ["PATH"]}).run([]))
+        await asyncio.sleep(0)  # it has begun, and asyncio has not connected its pipes
+        task.cancel()
+        pids = asyncio.create_task(asyncio.to_thread((tmp_path / "pids").read_text))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        os.close(os.open(tmp_path / "pids", os.O_RDWR))  # who was stopped before it wrote leaves the reader waiting
+        assert not any(alive(int(pid)) for pid in (await pids).split())
 
 
 class TestReaches:

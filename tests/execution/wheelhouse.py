@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from lazward.execution.environments import Environment, EnvironmentCache
 
 
@@ -71,6 +73,14 @@ def printed_by(*argv: str | Path) -> str:
 def version_in(env: Environment, module: str) -> str:
     """The __version__ of an installed module, "" where it does not import."""
     return printed_by(env.python, "-c", f"import {module}; print({module}.__version__)")
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs: one that ended and waits to be collected does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def own_tag(abi_version: tuple[int, int] = sys.version_info[:2]) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -43,7 +44,7 @@ points = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
 @given(st.lists(st.lists(points, min_size=1, max_size=6), max_size=4))
 def test_latest_low_high_and_history_are_what_a_list_would_say(db, batches):
     run = f"x{abs(hash(repr(batches)))}"
@@ -144,3 +145,18 @@ def test_other_workspaces_and_unknown_models(db):
     with pytest.raises(MlflowError, match="Logged model with ID 'm-x' not found"):
         db.write_now(metrics.log, KEY, "r1", [Metric("m", 1, 0, 1.0, model="m-x")])
     assert latest(db) == {}
+
+
+def test_many_writers_of_one_run_lose_nothing(db):
+    """Ranks of a distributed job log into one run, some of them the same metric."""
+
+    def write(rank):
+        for step in range(25):
+            db.write_now(metrics.log, KEY, "r1", [value("loss", float(step), step=step, at=rank), value(f"rank{rank}", float(step), step=step)])
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(6)))
+    assert len(history(db, "loss")[0]) == 150
+    found = latest(db)
+    assert found["loss"] == (24, 5, 24.0)
+    assert all(found[f"rank{rank}"] == (24, 1, 24.0) for rank in range(6))

@@ -7,7 +7,7 @@ import asyncio
 from starlette.responses import Response
 
 from lazward.apps.arm.actions_workspaces import ctx_vault
-from lazward.apps.arm.engine import Call, action, deleting, written
+from lazward.apps.arm.hooks import Call, action, deleting, written
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.chain import json_response
 from lazward.contract.errors import bad_request
@@ -15,7 +15,7 @@ from lazward.contract.ids import parse
 from lazward.domain.resource import Doc, WriteContext
 from lazward.domain.resources.endpoints import route_pieces
 from lazward.domain.serving import endpoint_token_claims
-from lazward.orchestration.deployments import log_folder
+from lazward.orchestration.deployments import check_references, log_folder
 from lazward.orchestration.endpoints import check_no_traffic, check_traffic, forget_deployment, new_key
 from lazward.orchestration.logs import tail
 from lazward.storage import resources, tasks
@@ -29,7 +29,8 @@ LOGS = {"inference-server": "inference-server-0.txt", "inferenceserver": "infere
 def endpoint_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
     check_traffic(tx, row)
     given = row.properties.pop("keys", None) or {}
-    known = ctx_vault().get_json(tx, f"endpoint:{row.key}") or {}
+    # Keys left by an endpoint that had this id before are nobody's.
+    known = (ctx_vault().get_json(tx, f"endpoint:{row.key}") or {}) if before is not None else {}
     keys = {name: given.get(name) or known.get(name) or new_key() for name in ("primaryKey", "secondaryKey")}
     for name, key in keys.items():
         if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
@@ -77,6 +78,11 @@ async def endpoint_token(call: Call) -> Response:
     token = authority.token_for(call.ctx.caller, claims.pop("aud"), lifetime, **claims)  # type: ignore[attr-defined]
     expires = int(call.ctx.now) + lifetime
     return json_response({"accessToken": token, "tokenType": "Bearer", "expiryTimeUtc": expires, "refreshAfterTimeUtc": expires - lifetime // 4})
+
+
+@written("workspaces/onlineEndpoints/deployments")
+def deployment_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
+    check_references(tx, row)
 
 
 @deleting("workspaces/onlineEndpoints/deployments")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from lazward.apps.arm.engine import Call, action, written
+from lazward.apps.arm.hooks import Call, action, written
 from lazward.apps.arm.operations import operation_headers
+from lazward.contract.errors import conflict
+from lazward.contract.mlflow import MlflowError
 from lazward.domain.resource import Doc, WriteContext
 from lazward.orchestration.job_submit import submit
 from lazward.orchestration.jobs import request_cancel
@@ -17,7 +19,10 @@ from lazward.storage.resources import Row
 @written("workspaces/jobs")
 def job_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
     if before is None:
-        submit(tx, row, ctx.now, ctx.caller)
+        try:
+            submit(tx, row, ctx.now, ctx.caller)
+        except MlflowError as error:  # a job's run has its name, and somebody may have made a run of that id
+            raise conflict(error.message, "name", "JobAlreadyExists") from None
     else:
         runs.set_tags(tx, row.parent, row.name, {k: str(v) for k, v in (row.properties.get("tags") or {}).items()}, ctx.now)
 

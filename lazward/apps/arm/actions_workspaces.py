@@ -7,11 +7,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from lazward.apps.arm.engine import Call, action, deleting, written
+from lazward.apps.arm.hooks import Call, action, deleting, written
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.chain import json_response
 from lazward.contract.envelope import timestamp
-from lazward.contract.errors import ArmError, bad_request, conflict
+from lazward.contract.errors import ArmError, bad_request
 from lazward.contract.ids import parse
 from lazward.domain.resource import Doc, WriteContext
 from lazward.identity.sas import account_key, sign_blob_sas
@@ -22,21 +22,12 @@ from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
 UPLOAD_HOURS = 24
-SECRET_MEMBERS = {
-    "AccountKey": ("key",), "Sas": ("sasToken",), "ServicePrincipal": ("clientSecret",), "Certificate": ("certificate",),
-}
 
 
 @written("workspaces")
 def workspace_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
     if before is None:
         seed_workspace(tx, row, ctx.caller, ctx.now, ctx.base_url)
-
-
-@deleting("workspaces")
-def workspace_deleting(tx: Tx, row: Row, ctx: WriteContext) -> None:
-    if row.properties.get("provisioningState") == "Deleting":
-        raise conflict(f"The workspace '{row.name}' is being deleted.")
 
 
 @action("workspaces", "listKeys")
@@ -80,15 +71,16 @@ def datastore_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -
     """Moves secrets out of the document into the encrypted table (S16)."""
     credentials = row.properties["credentials"]
     secrets = credentials.pop("secrets", None) or {}
+    before_kind = (((before or {}).get("properties") or {}).get("credentials") or {}).get("credentialsType")
     if secrets:
         ctx_vault().put_json(tx, f"datastore:{row.key}", secrets, ctx.now)
+    elif before_kind != credentials["credentialsType"]:  # secrets of another kind, or left by a datastore that had this id before
+        ctx_vault().delete(tx, f"datastore:{row.key}")
     resources.update(tx, row, ctx.now)
 
 
 @deleting("workspaces/datastores")
 def datastore_deleting(tx: Tx, row: Row, ctx: WriteContext) -> None:
-    if row.properties.get("isDefault"):
-        raise conflict(f"'{row.name}' is the default datastore of the workspace and cannot be deleted.", code="DefaultDatastore")
     ctx_vault().delete(tx, f"datastore:{row.key}")
 
 
@@ -109,8 +101,11 @@ async def list_datastore_secrets(call: Call) -> Response:
 @written("workspaces/connections")
 def connection_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
     credentials = row.properties.pop("credentials", None)
+    before_kind = ((before or {}).get("properties") or {}).get("authType")
     if credentials:
         ctx_vault().put_json(tx, f"connection:{row.key}", credentials, ctx.now)
+    elif before_kind != row.properties["authType"]:  # secrets of another kind, or left by a connection that had this id before
+        ctx_vault().delete(tx, f"connection:{row.key}")
     row.properties["credentials"] = None
     row.properties.setdefault("createdByWorkspaceArmId", str(parse(row.id).workspace))
     resources.update(tx, row, ctx.now)
@@ -194,9 +189,9 @@ async def _switch(call: Call, operation: str, state: str) -> Response:
 
 @action("workspaces/computes", "listNodes")
 async def list_nodes(call: Call) -> Response:
-    """The one node there is, when a cluster keeps some or an instance runs."""
+    """The nodes that a cluster keeps: names for this one machine."""
     inner = call.row.properties.get("properties") or {}
-    count = int(inner.get("currentNodeCount") or 0)
+    count = inner["currentNodeCount"] if call.row.properties["computeType"] == "AmlCompute" else 0
     nodes = [{"nodeId": f"local-{i}", "privateIpAddress": "127.0.0.1", "publicIpAddress": None, "port": None, "nodeState": "idle", "runId": None} for i in range(count)]
     return json_response({"nodes": nodes})
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
 from lazward.apps.arm.documents import document
+from lazward.apps.arm.targets import first_missing
 from lazward.apps.chain import Context, json_response
 from lazward.contract.envelope import decode_token, encode_token
-from lazward.contract.errors import bad_request, not_found
+from lazward.contract.errors import bad_request
 from lazward.contract.ids import ResourceId
 from lazward.domain.resource import Doc, ResourceType
 from lazward.storage import resources
@@ -19,6 +21,7 @@ from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
 PAGE, MAX_PAGE = 100, 1000
+_ORDER = re.compile(r"(?:createdtime|createdat|creationtime|systemdata/createdat)(?:\s+(asc|desc))?")
 VIEWS = {"activeonly": False, "archivedonly": True, "all": None}
 
 
@@ -28,10 +31,7 @@ async def collection(ctx: Context, declared: ResourceType, rid: ResourceId) -> R
     view = (query.get("listViewType") or "ActiveOnly").lower()
     if view not in VIEWS:
         raise bad_request(f"listViewType is one of ActiveOnly, ArchivedOnly, All, not '{view[:40]}'.", "listViewType")
-    order = (query.get("$orderBy") or query.get("orderBy") or "").lower()
-    newest = declared.newest_first or "desc" in order
-    if "asc" in order.split():
-        newest = False
+    newest = _newest_first(declared, query.get("$orderBy") or query.get("orderBy"))
     token = query.get("$skip") or query.get("$skipToken") or query.get("skip")
     after = None if token in (None, "", "0") else decode_token(token)
     keep = _predicate(declared, dict(query))
@@ -43,21 +43,36 @@ async def collection(ctx: Context, declared: ResourceType, rid: ResourceId) -> R
     elif len(rid.segments) == 1 and not rid.group:
         where = {"under": rid.parent.key}
 
+    # A list that shows nothing says no more than that: whether a place is there is told to who may know it.
+    told = len(rid.segments) > 1 or await ctx.may("Microsoft.Resources/subscriptions/resourceGroups/read", str(rid.parent))
+    # A version's container is made with the first version, so before that its list is empty; clients count on it.
+    place = rid.parent.parent if declared.versions else rid.parent
+
     def load(tx: Tx) -> tuple[list[Row], int | None]:
-        if len(rid.segments) > 1 and lookup is None and not resources.exists(tx, rid.workspace.key):
-            raise not_found(f"The {rid.workspace.full_type} '{rid.workspace.name}'")
+        if told and (missing := first_missing(tx, place)):
+            raise missing
         archived = VIEWS[view] if declared.archivable else None
         return resources.page(tx, declared.key, limit, newest_first=newest, after=after, archived=archived, keep=keep, **where)
 
     rows, more = await ctx.db.read(load)
-    if len(rid.segments) == 1:
-        rows = [row for row in rows if await ctx.may(f"{declared.provider}/{declared.path}/read", row.id)]
+    if len(rid.segments) == 1 or lookup is not None:  # beyond the place that the caller was asked about
+        rows = [row for row in rows if await ctx.may(declared.action("read"), row.id)]
     body: Doc = {"value": [document(declared, row) for row in rows]}
     if more is not None:
-        params = {k: v for k, v in query.items() if k not in ("$skip", "$skipToken", "skip")}
-        path = ctx.request.scope["path"]
-        body["nextLink"] = f"{ctx.services.base_url}{path}?{urlencode({**params, '$skip': encode_token(more)})}"
+        params = [(k, v) for k, v in query.multi_items() if k not in ("$skip", "$skipToken", "skip")]
+        path = quote(ctx.request.scope["path"])
+        body["nextLink"] = f"{ctx.services.base_url}{path}?{urlencode([*params, ('$skip', encode_token(more))])}"
     return json_response(body)
+
+
+def _newest_first(declared: ResourceType, order: str | None) -> bool:
+    """"createdtime desc" and its like; creation is the one order there is."""
+    if not order:
+        return declared.newest_first
+    match = _ORDER.fullmatch(order.strip().lower())
+    if match is None:
+        raise bad_request(f"Lists are ordered by 'createdtime asc' or 'createdtime desc', not '{order[:40]}'.", "$orderBy")
+    return match.group(1) == "desc"
 
 
 def _page_size(text: str | None) -> int:
@@ -77,9 +92,14 @@ def _predicate(declared: ResourceType, query: dict[str, str]) -> Callable[[Row],
             tests.append(lambda row, wanted=wanted, member=member: _has(row.properties.get(member) or row.doc.get(member) or {}, wanted))
     for name, match in declared.matches.items():
         if value := query.get(name):
-            tests.append(lambda row, match=match, value=value: match(row.doc, value))
+            tests.append(lambda row, match=match, value=value: match({**row.doc, "name": row.name}, value))
     return (lambda row: all(test(row) for test in tests)) if tests else None
 
 
 def _has(facts: dict[str, Any], wanted: list[tuple[str, str, str]]) -> bool:
-    return all(k in facts and (not eq or str(facts[k]) == v) for k, eq, v in wanted)
+    return isinstance(facts, dict) and all(k in facts and (not eq or _text(facts[k]) == v) for k, eq, v in wanted)
+
+
+def _text(value: Any) -> str:
+    """As a query spells it: true, not True."""
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)

@@ -8,11 +8,23 @@ from starlette.responses import Response
 
 from lazward.apps.arm import engine
 from lazward.apps.arm.operations import operation_headers
-from lazward.apps.chain import Context, Route, Surface, action, by_handler, json_response, render_arm_error, signed_in
+from lazward.apps.chain import (
+    Access,
+    Context,
+    Handler,
+    Route,
+    Surface,
+    action,
+    by_handler,
+    json_response,
+    render_arm_error,
+    signed_in,
+)
 from lazward.contract.envelope import check_api_version, timestamp
-from lazward.contract.errors import ArmError, bad_request, not_found, not_implemented
+from lazward.contract.errors import ArmError, bad_request, conflict, not_found, not_implemented
 from lazward.contract.ids import ML, ResourceId, check_name
-from lazward.domain.resource import REGISTRY, Doc, merge_patch
+from lazward.domain.resource import REGISTRY, Doc, check_location, merge_patch
+from lazward.domain.resources.workspaces import BUILT_IN_REGISTRY
 from lazward.storage import resources, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
@@ -35,8 +47,8 @@ def platform_routes() -> list[Route]:
     deployment = group + "/providers/Microsoft.Resources/deployments/{name}"
     read_deployment = action("Microsoft.Resources/deployments/read", group)
 
-    def route(methods: str, pattern: str, handler: Any, access: Any) -> Route:
-        return Route(tuple(methods.split()), pattern, handler, access, ARM)
+    def route(methods: str, pattern: str, handler: Handler, access: Access) -> Route:
+        return Route(tuple(methods.split()), pattern, versioned(handler), access, ARM)
 
     return [
         route("GET", "/tenants", tenants, seen),
@@ -57,6 +69,17 @@ def platform_routes() -> list[Route]:
         route("GET", group + "/deployments/{name}/operations", deployment_operations, read_deployment),
         route("GET", group + "/deployments/{name}", get_deployment, read_deployment),
     ]
+
+
+def versioned(handler: Handler) -> Handler:
+    """The handler behind the check that every call names its api-version; callers without a token learn of that first."""
+
+    async def checked(ctx: Context) -> Response:
+        await ctx.authenticate()
+        check_api_version(ctx.query.get("api-version"))
+        return await handler(ctx)
+
+    return checked
 
 
 async def tenants(ctx: Context) -> Response:
@@ -98,20 +121,23 @@ async def get_group(ctx: Context) -> Response:
 
 async def put_group(ctx: Context) -> Response:
     body = await ctx.json()
-    if not isinstance(body, dict):
-        raise bad_request("The request body must be a JSON object.", "body")
+    _check_group(body)
     rid = ResourceId(ctx.params["sub"], check_name(ctx.params["group"], "resourceGroupName"))
     patch, location = ctx.request.method == "PATCH", ctx.services.settings.location
 
     def save(tx: Tx) -> tuple[Row, bool]:
-        if not resources.exists(tx, rid.parent.key):
+        above = resources.get(tx, rid.parent.key)
+        if above is None:
             raise not_found(f"The subscription '{rid.subscription}'", code="SubscriptionNotFound")
         row = resources.get(tx, rid.key)
         if row is None:
             if patch:
                 raise not_found(f"Resource group '{rid.group}'", code="ResourceGroupNotFound")
             doc = {"location": body.get("location") or location, "tags": body.get("tags") or {}, "properties": {"provisioningState": "Succeeded"}}
-            return resources.insert(tx, rid, doc, ctx.now, type_=GROUP), False
+            return resources.insert(tx, ResourceId(above.name, rid.group), doc, ctx.now, type_=GROUP), False
+        if row.properties.get("provisioningState") == "Deleting":
+            raise conflict(f"The resource group '{row.name}' is being deleted.")
+        check_location(body, row.doc)
         row.doc = {**row.doc, "tags": merge_patch(row.doc.get("tags"), body.get("tags") or {}) if patch else body.get("tags") or {}}
         return resources.update(tx, row, ctx.now), True
 
@@ -120,14 +146,19 @@ async def put_group(ctx: Context) -> Response:
 
 
 async def delete_group(ctx: Context) -> Response:
-    row = await _group_row(ctx)
+    group = await _group_row(ctx)
 
     def start(tx: Tx) -> str:
+        row = resources.get(tx, group.key)
+        if row is None:
+            raise _no_group(ctx)
+        if any(resources.every(tx, f"{ML}/registries", parent=row.key, keep=lambda r: r.name.lower() == BUILT_IN_REGISTRY)):
+            raise conflict(f"The resource group '{row.name}' holds the built-in registry and cannot be deleted.", code="BuiltInRegistry")
         row.properties["provisioningState"] = "Deleting"
         resources.update(tx, row, ctx.now)
         return tasks.enqueue(tx, "group.delete", row.key, {}, ctx.now)
 
-    return Response(status_code=202, headers=operation_headers(ctx, await ctx.db.write(start), row.id))
+    return Response(status_code=202, headers=operation_headers(ctx, await ctx.db.write(start), group.id))
 
 
 async def group_resources(ctx: Context) -> Response:
@@ -157,12 +188,19 @@ async def provider(ctx: Context) -> Response:
 async def put_deployment(ctx: Context) -> Response:
     """Creates what the template holds. Workspace templates are known by their parameters (the SDK sends one as a whole
     program of resources and expressions); other templates are honest 501s."""
-    check_api_version(ctx.query.get("api-version"))
     body = await ctx.json()
     properties = body.get("properties") if isinstance(body, dict) else None
     if not isinstance(properties, dict) or not isinstance(properties.get("template"), dict):
         raise ArmError(400, "InvalidTemplateDeployment", "A deployment needs properties.template.", "properties.template")
-    given = {name: value.get("value") for name, value in (properties.get("parameters") or {}).items() if isinstance(value, dict)}
+    parameters = properties.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise ArmError(400, "InvalidTemplateDeployment", "The parameters of a deployment are an object.", "properties.parameters")
+    mode = properties.get("mode") or "Incremental"
+    if mode not in ("Incremental", "Complete"):
+        raise ArmError(400, "InvalidTemplateDeployment", "The mode of a deployment is Incremental or Complete.", "properties.mode")
+    if mode == "Complete":  # it would delete everything else in the group
+        raise not_implemented("A template deployment of mode Complete")
+    given = {name: value.get("value") for name, value in parameters.items() if isinstance(value, dict)}
     name = given.get("workspaceName")
     if not isinstance(name, str):
         raise not_implemented("A template deployment without a parameter 'workspaceName'")
@@ -177,7 +215,7 @@ async def put_deployment(ctx: Context) -> Response:
             raise not_found(f"Resource group '{group.group}'", code="ResourceGroupNotFound")
         made, _, _ = engine.store(tx, target, _workspace_of(given), facts)
         doc: Doc = {"properties": {
-            "provisioningState": "Succeeded", "mode": properties.get("mode", "Incremental"), "timestamp": timestamp(ctx.now), "duration": "PT0S",
+            "provisioningState": "Succeeded", "mode": mode, "timestamp": timestamp(ctx.now), "duration": "PT0S",
             "correlationId": ctx.correlation, "parameters": {}, "outputs": {}, "dependencies": [], "providers": [],
             "outputResources": [{"id": made.id}],
         }}
@@ -258,8 +296,23 @@ async def _sees(ctx: Context, subscription_id: str) -> bool:
 async def _group_row(ctx: Context) -> Row:
     row = await ctx.db.read(resources.get, f"/subscriptions/{ctx.params['sub']}/resourcegroups/{ctx.params['group']}")
     if row is None:
-        raise not_found(f"Resource group '{ctx.params['group']}'", code="ResourceGroupNotFound")
+        raise _no_group(ctx)
     return row
+
+
+def _no_group(ctx: Context) -> ArmError:
+    return not_found(f"Resource group '{ctx.params['group'][:90]}'", code="ResourceGroupNotFound")
+
+
+def _check_group(body: Any) -> None:
+    """Raises ArmError 400 when a resource group cannot be like that."""
+    if not isinstance(body, dict):
+        raise bad_request("The request body must be a JSON object.", "body", "InvalidRequestContent")
+    if not isinstance(body.get("location"), str | None):
+        raise bad_request("The location is a text.", "location", "InvalidRequestContent")
+    tags = body.get("tags")
+    if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str | int | float | bool | type(None)) for v in tags.values())):
+        raise bad_request("Tags are an object of strings.", "tags", "InvalidRequestContent")
 
 
 def _subscription(ctx: Context, row: Row) -> Doc:

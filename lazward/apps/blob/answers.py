@@ -39,10 +39,10 @@ def http_date(at: float) -> str:
     return formatdate(at, usegmt=True)
 
 
-def written(call: Call, etag: str, modified: float, status: int = 201, **more: str) -> Response:
+def written(call: Call, etag: str, modified: float, status: int = 201, more: Mapping[str, str] | None = None) -> Response:
     """The answer to a write: no body, ETag and Last-Modified."""
     headers = {"etag": f'"{etag}"', "last-modified": http_date(modified), "x-ms-request-server-encrypted": "true"}
-    return empty(call, status, headers | {name.replace("_", "-"): value for name, value in more.items()})
+    return empty(call, status, {**headers, **(more or {})})
 
 
 def empty(call: Call, status: int, headers: Mapping[str, str] | None = None) -> Response:

@@ -15,6 +15,7 @@ from lazward.domain.blobs.conditions import parse_conditions
 from lazward.domain.blobs.errors import storage_error
 from lazward.storage.blobs import containers, metadata
 from lazward.storage.blobs.appending import AppendRules
+from lazward.storage.blobs.records import BlobInfo
 
 MAX_APPEND = 100 << 20
 
@@ -28,11 +29,12 @@ async def append_block(call: Call) -> Response:
     )
     body = call.stream(MAX_APPEND, "An appended block")
     info = await call.store.append(*call.key, body, rules=rules, digests=checksums.digests, verify=checksums.verify)
-    answer = {name.replace("-", "_"): value for name, value in checksums.answer().items()}
-    return written(
-        call, info.etag, info.modified, x_ms_blob_append_offset=str(info.size - call.received),
-        x_ms_blob_committed_block_count=str(info.blocks), **answer,
-    )
+    return written(call, info.etag, info.modified, more={**checksums.answer(), **appended(info, call.received)})
+
+
+def appended(info: BlobInfo, count: int) -> dict[str, str]:
+    """Where the count bytes that were appended last begin."""
+    return {"x-ms-blob-append-offset": str(info.size - count), "x-ms-blob-committed-block-count": str(info.blocks)}
 
 
 async def lease(call: Call) -> Response:

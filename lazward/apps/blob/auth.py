@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from lazward.apps.blob.call import Call
 from lazward.apps.blob.surface import refuse_anonymous
 from lazward.contract.caller import Caller
+from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML
 from lazward.domain.blobs.errors import storage_error
 from lazward.identity import sas
@@ -73,10 +74,13 @@ class Proof:
 
 
 async def authorize(call: Call, need: Need | None) -> Proof:
-    """Lets the request through, or raises. Marks the call create_only where the proof lets nothing be overwritten. need None: a
-    proof will do, for what asks each of its parts again or does nothing."""
+    """Lets the request through, or raises. Marks the call create_only where the proof lets nothing be overwritten. need None: who can
+    do anything at all with the account's data, for what asks each of its parts again or does nothing."""
     proof = await prove(call)
-    if need is not None:
+    if need is None:
+        if proof.caller is not None:
+            await _check_any_right(call, proof.caller, proof.scope)
+    else:
         await check(call, proof, need)
         call.create_only = proof.grant is not None and need.letters == "cw" and "w" not in proof.grant.permissions
     call.proof, call.grant = proof.kind, proof.grant
@@ -132,7 +136,7 @@ async def by_token(call: Call) -> Proof | None:
     authorization = call.headers.get("authorization")
     if not authorization:
         return None
-    caller = await call.ctx.services.authority.authenticate(authorization)
+    caller = await call.ctx.authenticate()
     scope = await scope_of(call, call.account)
     if scope is None:
         raise storage_error("AuthorizationPermissionMismatch")
@@ -203,6 +207,15 @@ async def _check_rights(call: Call, caller: Caller, scope: str, need: Need) -> N
     if await allowed(caller, _MAY_FETCH_KEY, scope):
         return
     raise storage_error("AuthorizationPermissionMismatch", f"'{caller.name or caller.id}' has neither {_SERVICES}/{need.right} nor the right to fetch the account's key.")
+
+
+async def _check_any_right(call: Call, caller: Caller, scope: str) -> None:
+    for need in (READ, WRITE):
+        try:
+            return await _check_rights(call, caller, scope, need)
+        except ArmError:
+            continue
+    await _check_rights(call, caller, scope, DELETE)
 
 
 def _key(call: Call, account: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -84,7 +85,7 @@ async def put_blob(call: Call) -> Response:
     headers, meta, tags = content_headers(call.headers, standard=True), check_meta(call.meta()), tags_header(call)
     headers.pop("contentMD5", None)
     tier(call, headers)
-    checksums = Checksums(call.headers, want_md5=kind == "BlockBlob")
+    wanted, checksums = call.conditions(), Checksums(call.headers, want_md5=kind == "BlockBlob")
     part = await call.store.write(call.stream(MAX_PUT if kind == "BlockBlob" else 0, f"One {kind}"), checksums.digests)
     try:
         checksums.verify()
@@ -93,8 +94,8 @@ async def put_blob(call: Call) -> Response:
     except records.NOT_COMMITTED:
         await call.store.discard(part)
         raise
-    info = await call.store.commit(call.key, [part], headers, meta, wanted=call.conditions(), tags=tags, kind="AppendBlob" if kind == "AppendBlob" else "")
-    return written(call, info.etag, info.modified, **({k.replace("-", "_"): v for k, v in checksums.answer().items()} if kind == "BlockBlob" else {}))
+    info = await call.store.commit(call.key, [part], headers, meta, wanted=wanted, tags=tags, kind="AppendBlob" if kind == "AppendBlob" else "")
+    return written(call, info.etag, info.modified, more=checksums.answer())
 
 
 async def put_block(call: Call) -> Response:
@@ -102,7 +103,7 @@ async def put_block(call: Call) -> Response:
     check_blob(call.blob)
     if call.length() == 0:
         raise storage_error("InvalidHeaderValue", "A block is not empty.", "Content-Length")
-    checksums = Checksums(call.headers)
+    checksums, lease = Checksums(call.headers), call.conditions().lease
     part = await call.store.write(call.stream(MAX_BLOCK, "A block"), checksums.digests)
     try:
         checksums.verify()
@@ -111,7 +112,7 @@ async def put_block(call: Call) -> Response:
     except records.NOT_COMMITTED:
         await call.store.discard(part)
         raise
-    await call.store.stage(call.key, block_id, part, call.conditions().lease)
+    await call.store.stage(call.key, block_id, part, lease)
     return empty(call, 201, checksums.answer() | {"x-ms-request-server-encrypted": "true"})
 
 
@@ -123,7 +124,7 @@ async def put_block_list(call: Call) -> Response:
         digest.update(raw)
     checksums.verify()
     listed = []
-    for path, text in flatten(raw, "BlockList"):
+    for path, text in await asyncio.to_thread(flatten, raw, "BlockList"):  # it may be long
         if path not in (("Latest",), ("Committed",), ("Uncommitted",)):
             raise storage_error("InvalidXmlDocument", f"'{'/'.join(path)[:60]}' is not expected in a BlockList.")
         listed.append((path[0], block_name(text)))

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from lazward.apps.blob import auth
 from lazward.apps.blob.answers import content_headers, empty, http_date, written
+from lazward.apps.blob.append_blob import appended
 from lazward.apps.blob.auth import READ, Proof
 from lazward.apps.blob.block_blob import MAX_BLOCK, block_name, tags_header, tier
 from lazward.apps.blob.call import Call, parse_query
@@ -28,7 +29,7 @@ from lazward.storage.blobs.metadata import Draft
 from lazward.storage.blobs.records import BlobInfo, BlobKey
 from lazward.storage.blobs.store import checked_headers
 
-_IN_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.")
+_IN_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net(?::\d+)?\Z")
 _IN_PATH = re.compile(r"/+([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net/")
 _OWN_HEADERS = ("copyId", "copySource", "copyTime")
 
@@ -135,11 +136,12 @@ async def put_blob_from_url(call: Call) -> Response:
 async def put_block_from_url(call: Call) -> Response:
     block_id = block_name(call.query.get("blockid", ""))
     check_blob(call.blob)
+    lease = call.conditions().lease
     part = await call.store.write(await _range_of(call))
     if not part.size or part.size > MAX_BLOCK:
         await call.store.discard(part)
         raise storage_error("OutOfRangeInput", "A block has 1 to 4000 MiB.", "x-ms-source-range")
-    await call.store.stage(call.key, block_id, part, call.conditions().lease)
+    await call.store.stage(call.key, block_id, part, lease)
     return empty(call, 201, {"x-ms-request-server-encrypted": "true"})
 
 
@@ -154,7 +156,7 @@ async def append_block_from_url(call: Call) -> Response:
             yield piece
 
     info = await call.store.append(*call.key, counted(), rules=rules)
-    return written(call, info.etag, info.modified, x_ms_blob_append_offset=str(info.size - count), x_ms_blob_committed_block_count=str(info.blocks))
+    return written(call, info.etag, info.modified, more=appended(info, count))
 
 
 async def abort_copy(call: Call) -> Response:

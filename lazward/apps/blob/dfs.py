@@ -48,7 +48,7 @@ def word(call: Call) -> str:
 async def create_filesystem(call: Call) -> Response:
     call_meta = check_meta(properties(call) or {})
     info = await call.ctx.db.write(containers.create, call.account, call.container, call_meta, call.now)
-    return written(call, info.etag, info.modified, x_ms_namespace_enabled="true")
+    return written(call, info.etag, info.modified, more={"x-ms-namespace-enabled": "true"})
 
 
 async def get_filesystem(call: Call) -> Response:
@@ -117,7 +117,7 @@ async def append(call: Call) -> Response:
     if "x-ms-lease-action" in call.headers:
         raise unsupported("Leases taken by an append")
     position = call.number("position", required=True, query=True) or 0
-    key, checksums = call.key, Checksums(call.headers)
+    key, wanted, checksums = call.key, call.conditions(), Checksums(call.headers)
     part = await call.store.write(call.stream(MAX_BLOCK, "What is appended at once"), checksums.digests)
     try:
         checksums.verify()
@@ -125,12 +125,12 @@ async def append(call: Call) -> Response:
         await call.store.discard(part)
         raise
     if part.size:
-        await call.store.stage(key, blocks.position_id(position), part, call.conditions().lease, must_exist=True)
+        await call.store.stage(key, blocks.position_id(position), part, wanted.lease, must_exist=True)
     else:
         await call.ctx.db.read(records.need, key)
     headers = checksums.answer() | {"x-ms-request-server-encrypted": "true"}
     if call.query.get("flush", "").lower() == "true":
-        info = await call.ctx.db.write(blocks.flush, key, position + part.size, {}, call.now, call.conditions())
+        info = await call.ctx.db.write(blocks.flush, key, position + part.size, {}, call.now, wanted)
         headers |= {"etag": f'"{info.etag}"', "last-modified": http_date(info.modified)}
     return empty(call, 202, headers)
 

@@ -145,6 +145,6 @@ def blob_routes(services: Services) -> list[Route]:
             call = call_of(ctx, endpoint)
             return await run(tables[2 if call.blob else 1 if call.container else 0], call)
 
-        return [Route(_VERBS, pattern, handle, how, surface, None) for pattern in (top, top + "/{container}", top + "/{container}/{blob:path}")]
+        return [Route(_VERBS, pattern, handle, how, surface, services.settings.max_upload_bytes) for pattern in (top, top + "/{container}", top + "/{container}/{blob:path}")]
 
     return routes("blob", BLOB, (ACCOUNT, CONTAINER, BLOBS)) + routes("dfs", DFS, DFS_TABLES)

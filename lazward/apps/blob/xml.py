@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from lazward.domain.blobs.errors import storage_error
 
+_SPECIAL = re.compile("[&<>]")
 HEAD = '<?xml version="1.0" encoding="utf-8"?>'
 
 
@@ -17,7 +19,9 @@ def element(name: str, value: object = "") -> str:
     """<name>value</name>, the value escaped; "" for None."""
     if value is None:
         return ""
-    text = escape(str(value))
+    text = str(value)
+    if _SPECIAL.search(text):
+        text = escape(text)
     return f"<{name}>{text}</{name}>" if text else f"<{name} />"
 
 

@@ -42,7 +42,7 @@ class JobsPort(Protocol):
 
     async def get(self, workspace: str, run_id: str) -> Json | None:
         """The `properties` of the ARM job (status, error, services, inputs, outputs, computeId, tags, startTimeUtc, endTimeUtc, isArchived,
-        ...), or None when no job of that name is there."""
+        ...), or None when no job of that name is there. Outputs may carry the assetId that dataversion/batchGetResolvedUris resolves."""
         ...
 
     async def patch(self, workspace: str, run_id: str, change: Change, caller: Caller) -> None:
@@ -188,8 +188,15 @@ async def list_experiments(ctx: Context) -> Response:
 
 
 async def get_experiment(ctx: Context) -> Response:
-    fn = experiments.get if ctx.params["kind"].lower() == "experimentids" else experiments.by_name
-    return json_response(_experiment(await ctx.db.read(fn, workspace_of(ctx).key, ctx.params["exp"])))
+    workspace, named = workspace_of(ctx), ctx.params["exp"]
+
+    def load(tx: Tx) -> experiments.Experiment:
+        experiments.ensure_default(tx, workspace.key, ctx.now)
+        if ctx.params["kind"].lower() == "experimentids":
+            return experiments.get(tx, workspace.key, named)
+        return experiments.by_name(tx, workspace.key, named)
+
+    return json_response(_experiment(await ctx.db.write(load)))
 
 
 async def run_metrics(ctx: Context) -> Response:
@@ -282,5 +289,5 @@ def _outputs(ctx: Context, workspace: ResourceId, run: str, values: Any) -> Json
     for name, facts in (values or {}).items():
         if name != "default" and isinstance(facts, dict):
             kind = facts.get("jobOutputType") or "uri_folder"
-            out[name] = {"assetId": f"{base}{name}/versions/1", "type": _MODEL_TYPES.get(kind, kind)}
+            out[name] = {"assetId": facts.get("assetId") or f"{base}{name}/versions/1", "type": _MODEL_TYPES.get(kind, kind)}
     return out

@@ -48,7 +48,12 @@ class Call:
             return await self.ctx.db.read(fn, self.key, *args, **kwargs)
 
     async def write(self, fn: Callable[Concatenate[Tx, str, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.ctx.db.write(fn, self.key, *args, **kwargs)
+        """The same in a write transaction."""
+        try:
+            return await self.ctx.db.write(fn, self.key, *args, **kwargs)
+        except experiments.DefaultMissing:
+            await self.ctx.db.write(experiments.ensure_default, self.key, self.now)
+            return await self.ctx.db.write(fn, self.key, *args, **kwargs)
 
     # ---- arguments ------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 from lazward.apps.mlflow.call import Call
+from lazward.apps.registry_access import check_registries
 from lazward.apps.run_artifacts import Root, RunArtifacts
 from lazward.contract.mlflow import invalid
 from lazward.domain.tracking.paths import CONTAINER, below
@@ -35,9 +36,10 @@ async def artifact_source(call: Call, source: str) -> tuple[str, str]:
         return await _in_root(call, store, f"{match['name']}:{match['version']}", "")
     if match := _UPLOADED.fullmatch(source):
         return _readable(call, Root("", CONTAINER, "LocalUpload"), match["path"].removeprefix("LocalUpload/")), ""
-    if urlsplit(source).scheme.lower() in ("", "file", "ftp", "mlflow-artifacts", "models", "dbfs"):
+    if urlsplit(source).scheme.lower() in ("", "file", "ftp", "mlflow-artifacts", "models", "runs", "dbfs"):
         raise _refused(source)
     parse_uri(source, "source", "models")
+    await check_registries(call.ctx, source)
     return source, ""
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from starlette.responses import Response
 
 from lazward import __version__
-from lazward.apps.chain import Context, Route, Surface, by_handler, json_response, signed_in
+from lazward.apps.chain import Context, Route, Surface, by_handler, json_response
 from lazward.apps.mlflow import artifacts, experiments, logged_models, registry, runs
 from lazward.apps.mlflow.call import Call, check_text
 from lazward.apps.services import Services
@@ -139,16 +139,14 @@ MLFLOW = Surface("mlflow", render_error)
 
 def mlflow_routes(services: Services) -> list[Route]:
     found = by_handler("the right of the call (RPC, BY_PATH, PROXIED) at the workspace in the path")
-    told = signed_in("says what this server can do, nothing of any workspace")
     limit = services.settings.max_body_bytes
+    api = "/{api:(?:ajax-)?api/[1-9][.]0}/"
     out: list[Route] = []
-    for prefix in (PLUGIN, PLAIN, SHORT):
+    for prefix in (PLAIN, PLUGIN, SHORT):
         out += [
-            Route(("GET",), prefix + "/api/3.0/mlflow/server-{rest:info|features}", server_info, told, MLFLOW),
-            Route(("GET",), prefix + "/health", server_health, told, MLFLOW),
-            Route(VERBS, prefix + "/{api:(?:ajax-)?api/[1-9][.]0}/mlflow/{rest:path}", handle, found, MLFLOW, limit),
-            Route(VERBS, prefix + "/{api:(?:ajax-)?api/[1-9][.]0}/mlflow-artifacts/mpu/{rest:path}", handle_multipart, found, MLFLOW, limit),
-            Route(VERBS, prefix + "/{api:(?:ajax-)?api/[1-9][.]0}/mlflow-artifacts/{rest:path}", handle_proxied, found, MLFLOW, None),
+            Route(VERBS, prefix + api + "mlflow/{rest:path}", handle, found, MLFLOW, limit),
+            Route(VERBS, prefix + api + "mlflow-artifacts/mpu/{rest:path}", handle_multipart, found, MLFLOW, limit),
+            Route(VERBS, prefix + api + "mlflow-artifacts/{rest:path}", handle_proxied, found, MLFLOW, None),
             Route(VERBS, prefix + "{rest:(?:/.*)?}", handle_unknown, found, MLFLOW, limit),
         ]
     return out
@@ -156,8 +154,11 @@ def mlflow_routes(services: Services) -> list[Route]:
 
 async def handle(ctx: Context) -> Response:
     """One call: who asks, what is asked for, whether they may, and only then the work."""
-    await ctx.authenticate()
+    caller = await ctx.authenticate()
     method, rest = ctx.request.method, ctx.params["rest"].strip("/")
+    if rest in ("server-info", "server-features") and method == "GET":
+        ctx.allow("says what this server can do, nothing of any workspace", caller)
+        return server_info()
     rpc, path = RPC.get((method, rest)), {}
     if rpc is None:
         rpc, path = _by_path(BY_PATH, method, rest)
@@ -183,21 +184,20 @@ async def handle_proxied(ctx: Context) -> Response:
 
 
 async def handle_unknown(ctx: Context) -> Response:
-    await ctx.authenticate()
+    caller = await ctx.authenticate()
+    if ctx.params["rest"] == "/health" and ctx.request.method == "GET":
+        ctx.allow("says only that the server is up", caller)
+        return Response("OK", media_type="text/plain")
     raise _no_endpoint(ctx)
 
 
-async def server_info(ctx: Context) -> Response:
+def server_info() -> Response:
     """What MLflow's clients probe: no "workspaces" of MLflow's kind (each of ours has its own address); parts may go up in parallel."""
     return json_response({
         "store_type": "SqlStore", "workspaces_enabled": False, "trace_archival_enabled": False, "multipart_uploads_enabled": True,
         "multipart_downloads_enabled": False, "presigned_upload_run_id_supported": True, "presigned_upload_model_id_supported": True,
         "features_enabled": {"gateway": False}, "server": f"lazward {__version__}",
     })
-
-
-async def server_health(ctx: Context) -> Response:
-    return Response("OK", media_type="text/plain")
 
 
 async def _admit(ctx: Context, rpc: Rpc | None, args: dict[str, Any], path: dict[str, str]) -> tuple[Call, Handler]:

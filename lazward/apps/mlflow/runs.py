@@ -105,7 +105,7 @@ async def log_param(call: Call) -> Json:
 async def log_batch(call: Call) -> Json:
     raw, params, tags = call.items("metrics"), call.items("params"), call.items("tags")
     names.check_batch(raw, params, tags)
-    checked = [names.check_metric(m, f"metrics[{i}]") for i, m in enumerate(raw)]
+    checked = names.check_metrics(raw)
     pairs = names.pairs(params, "params")
     names.check_unique_params(pairs)
     await call.write(metrics.log_batch, call.run_id(), checked, pairs, names.pairs(tags, "tags"))

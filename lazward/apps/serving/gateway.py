@@ -33,7 +33,8 @@ class GatewayError(Exception):
 
 
 class DeploymentStatistics(msgspec.Struct, frozen=True):
-    """Counts since Envoy started. Latencies in milliseconds over its whole life, None before the first request."""
+    """Counts since Envoy started; those of answers start over when the workers of the deployment change. Latencies in
+    milliseconds over the same time, None before the first request."""
 
     requests: int = 0  # that reached the model server
     active: int = 0
@@ -223,13 +224,18 @@ def parse_statistics(answer: dict[str, Any]) -> dict[str, DeploymentStatistics]:
         if "name" in stat:
             cluster, _, count = stat["name"].removeprefix("cluster.").rpartition(".")
             field = _COUNTS.get(count)
-            if field and cluster.count("/") == 2:
+            if field and _is_deployment(cluster):
                 fields.setdefault(cluster, {})[field] = stat["value"]
         for histogram in stat.get("histograms", {}).get("computed_quantiles", ()):
             cluster, _, name = histogram["name"].removeprefix("cluster.").rpartition(".")
-            if name == "upstream_rq_time" and cluster.count("/") == 2:
+            if name == "upstream_rq_time" and _is_deployment(cluster):
                 fields.setdefault(cluster, {}).update(_quantiles(stat["histograms"], histogram))
     return {cluster: _statistics(values) for cluster, values in fields.items()}
+
+
+def _is_deployment(cluster: str) -> bool:
+    """Not a probe's cluster, nor one of Envoy's subtotals such as w/e/d.external."""
+    return cluster.count("/") == 2 and "." not in cluster
 
 
 _COUNTS = {

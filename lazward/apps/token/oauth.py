@@ -1,209 +1,221 @@
-"""Token endpoint (RFC 6749, 8628) in the words that msal understands: client credentials, device code, refresh."""
+"""The issuer (RFC 6749, 7636, 8628 and OpenID discovery) in the words that msal understands."""
 
 from __future__ import annotations
 
 import base64
-import binascii
+import hashlib
+import hmac
 import secrets
-import time
 import uuid
 from typing import Any
-from urllib.parse import parse_qs, unquote_plus
 
+import msgspec
 from starlette.responses import Response
 
 from lazward.apps.chain import Context, json_response
 from lazward.apps.services import Services
+from lazward.apps.token.errors import NO_STORE, TENANT_NOT_FOUND, TOO_MANY, OAuthError
+from lazward.apps.token.requests import audience_of, credentials_of, form_of, public_client_of
+from lazward.apps.token.throttle import Throttle
 from lazward.contract.caller import Caller
-from lazward.contract.errors import ArmError
 from lazward.identity.tokens import hash_secret
+from lazward.orchestration.authority import Authority, issuer_of, spellings
 from lazward.storage import access, grants
 from lazward.storage.access import Principal
 
-# Numbers that msal prints and some scripts test (AADSTS...).
-CODES = {
-    "invalid_client": 7000215, "invalid_grant": 70000, "unsupported_grant_type": 70003, "invalid_request": 900144, "authorization_pending": 70016,
-    "slow_down": 70019, "expired_token": 70020, "invalid_scope": 70011, "temporarily_unavailable": 90033, "unauthorized_client": 700016,
-}
-TRIES, LOCK_S = 10, 60.0  # wrong secrets in a row for one client, and the pause that follows
+ADFS = "adfs"
+# Names of the one tenant besides its guid. adfs: the form of paths by which msal asks nobody else whether we can be trusted.
+TENANTS = frozenset({"common", "organizations", "lazward.local", ADFS})
 POLL_S = 5
-
-
-def oauth_error(error: str, description: str, status: int = 400) -> ArmError:
-    return ArmError(status, error, description)
-
-
-def render_oauth_error(ctx: Context | None, error: ArmError) -> Response:
-    known = error.code if error.code in CODES else "invalid_request" if error.status < 500 else "temporarily_unavailable"
-    number = CODES[known]
-    return json_response({
-        "error": known, "error_description": f"AADSTS{number}: {error.message}", "error_codes": [number], "timestamp": time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime()),
-        "trace_id": ctx.request_id if ctx else "", "correlation_id": ctx.correlation if ctx else "",
-    }, error.status, {"Cache-Control": "no-store", **error.headers})
+CODE_LIFETIME_S = 300
+USER_CODE_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels, so no words; nothing that looks like a digit
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class Issuer:
     def __init__(self, services: Services):
         self.services = services
-        self.authority: Any = services.authority
-        self.master_key: bytes = services.extras["master_key"]
-        self._wrong: dict[str, tuple[int, float]] = {}
+        self.authority: Authority = services.authority  # type: ignore[assignment]
+        self.throttle = Throttle()
+        self.bases = {base.removeprefix("https://").lower(): base for base in spellings(services.base_url)}
 
     # ---- documents ---------------------------------------------------------------------------------------------------
 
-    def configuration(self, tenant: str, host: str) -> dict[str, Any]:
-        """tenant: as asked for. The addresses are those of the host that was asked, so that both spellings of us work."""
-        base = self._base(host)
-        path = f"{base}/{tenant}"
-        v2 = "" if tenant == "adfs" else "/v2.0"
-        issuer = f"{base}/{self.authority.tenant}/v2.0" if tenant != "adfs" else f"{base}/adfs"
-        return {
-            "issuer": issuer, "authorization_endpoint": f"{path}/oauth2{v2}/authorize", "token_endpoint": f"{path}/oauth2{v2}/token",
-            "device_authorization_endpoint": f"{path}/oauth2{v2}/devicecode", "jwks_uri": f"{path}/discovery{v2}/keys", "tenant_region_scope": "NA",
-            "response_types_supported": ["code"], "subject_types_supported": ["pairwise"], "id_token_signing_alg_values_supported": ["RS256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"], "scopes_supported": ["openid", "profile", "offline_access"],
-            "grant_types_supported": ["client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
-        }
+    def base(self, ctx: Context) -> str:
+        """Our own address in the spelling of the request; the usual one where it asks for another host."""
+        return self.bases.get(ctx.request.headers.get("host", "").lower(), self.services.base_url)
 
-    def instances(self, host: str) -> dict[str, Any]:
-        base = self._base(host)
-        name = base.removeprefix("https://")
-        return {
-            "tenant_discovery_endpoint": f"{base}/{self.authority.tenant}/v2.0/.well-known/openid-configuration", "api-version": "1.1",
-            "metadata": [{"preferred_network": name, "preferred_cache": name, "aliases": [name]}],
-        }
+    def tenant(self, ctx: Context) -> str:
+        """The tenant as the path names it."""
+        name = ctx.params["tenant"]
+        if name.lower() not in TENANTS and name.lower() != self.authority.tenant:
+            raise OAuthError("invalid_request", f"Tenant '{name[:80]}' not found. This server's tenant is '{self.authority.tenant}'.", 400, TENANT_NOT_FOUND)
+        return name
 
-    def _base(self, host: str) -> str:
-        """Our own address, in the spelling of the request if that is one of ours (the chain has refused the others)."""
-        settings = self.services.settings
-        ours = {f"localhost:{settings.port}", f"127.0.0.1:{settings.port}", f"[::1]:{settings.port}"}
-        return f"https://{host.lower()}" if host.lower() in ours else self.services.base_url
+    def issuer(self, ctx: Context) -> str:
+        return issuer_of(self.base(ctx), self.authority.tenant, self.tenant(ctx).lower() == ADFS)
 
-    # ---- token -------------------------------------------------------------------------------------------------------
+    async def configuration(self, ctx: Context) -> Response:
+        """The addresses are in the spelling that was asked, so that both spellings of us are consistent."""
+        tenant, base = self.tenant(ctx), self.base(ctx)
+        path, version = f"{base}/{tenant}", "" if tenant.lower() == ADFS else "/v2.0"
+        return json_response({
+            "issuer": self.issuer(ctx), "authorization_endpoint": f"{path}/oauth2{version}/authorize", "token_endpoint": f"{path}/oauth2{version}/token",
+            "device_authorization_endpoint": f"{path}/oauth2{version}/devicecode", "jwks_uri": f"{path}/discovery{version}/keys",
+            "response_types_supported": ["code"], "response_modes_supported": ["query", "form_post"], "code_challenge_methods_supported": ["S256"],
+            "grant_types_supported": ["client_credentials", "authorization_code", "refresh_token", DEVICE_GRANT],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"],
+            "scopes_supported": ["openid", "profile", "email", "offline_access"],
+            "claims_supported": ["aud", "exp", "iat", "iss", "name", "nbf", "nonce", "oid", "preferred_username", "sub", "tid", "upn", "ver"],
+            "tenant_region_scope": None, "cloud_instance_name": base.removeprefix("https://"),
+        })
+
+    async def keys(self, ctx: Context) -> Response:
+        self.tenant(ctx)
+        await self.authority.directory.fresh()
+        return json_response(self.authority.signing_keys.jwks())
+
+    async def instances(self, ctx: Context) -> Response:
+        """Instance discovery: which hosts are one authority."""
+        host = self.base(ctx).removeprefix("https://")
+        return json_response({
+            "tenant_discovery_endpoint": f"{self.base(ctx)}/{self.authority.tenant}/v2.0/.well-known/openid-configuration", "api-version": "1.1",
+            "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": list(self.bases)}],
+        })
+
+    # ---- the token endpoint --------------------------------------------------------------------------------------------
 
     async def token(self, ctx: Context) -> Response:
-        form = await _form(ctx)
+        issuer, form = self.issuer(ctx), await form_of(ctx)
+        await self.authority.keep_keys()
         grant = form.get("grant_type", "")
         if grant == "client_credentials":
-            caller = self.authority.caller_of(await self.client(ctx, form))
-            return self._answer(caller, form)
-        if grant == "urn:ietf:params:oauth:grant-type:device_code" or grant == "device_code":
-            caller = await self._redeem_device_code(ctx, form.get("device_code") or form.get("code", ""))
-            return self._answer(caller, form, await self._new_refresh_token(ctx, caller))
+            principal = await self.client(ctx, *credentials_of(ctx, form))
+            return self._answer(self.authority.caller_of(principal), issuer, form, audience_of(form, None))
+        if grant in (DEVICE_GRANT, "device_code"):
+            return await self._redeem_device_code(ctx, issuer, form)
         if grant == "refresh_token":
-            caller = await self._redeem_refresh_token(ctx, form.get("refresh_token", ""))
-            return self._answer(caller, form, await self._new_refresh_token(ctx, caller))
-        raise oauth_error("unsupported_grant_type", f"The grant type '{grant[:60]}' is not supported; client_credentials, device_code and refresh_token are.")
+            return await self._redeem_refresh_token(ctx, issuer, form)
+        if grant == "authorization_code":
+            return await self._redeem_code(ctx, issuer, form)
+        if not grant:
+            raise OAuthError("invalid_request", "The request body must contain the following parameter: 'grant_type'.")
+        known = "client_credentials, authorization_code, refresh_token and device_code"
+        raise OAuthError("unsupported_grant_type", f"The grant type '{grant[:80]}' is not supported; {known} are.")
 
-    async def client(self, ctx: Context, form: dict[str, str]) -> Principal:
-        """The principal of client_id and client_secret, from the form or Basic; slows down guessing (S6)."""
-        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
-        scheme, _, basic = ctx.request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            try:
-                client_id, _, secret = (unquote_plus(x) for x in base64.b64decode(basic).decode().partition(":"))
-            except (binascii.Error, UnicodeDecodeError):
-                raise oauth_error("invalid_client", "The Authorization header is malformed.", 401) from None
-        if form.get("client_assertion"):
-            raise oauth_error("invalid_client", "Certificates and federated assertions are not supported; use a client secret.", 401)
-        tries, until = self._wrong.get(client_id, (0, 0.0))
-        if tries >= TRIES and ctx.now < until:
-            raise oauth_error("temporarily_unavailable", f"Too many wrong secrets for this client; wait {int(until - ctx.now) + 1} s.", 429)
-        found = await ctx.db.read(access.by_client, client_id) if client_id and secret else None
-        good = secrets.compare_digest(hash_secret(self.master_key, secret), (found.secret_hash if found else None) or "")
-        if not found or not good or not found.enabled:
-            if len(self._wrong) > 10_000:
-                self._wrong.clear()
-            self._wrong[client_id] = (tries + 1, ctx.now + LOCK_S)
-            raise oauth_error("invalid_client", "Invalid client secret or unknown client.", 401)
-        self._wrong.pop(client_id, None)
+    async def client(self, ctx: Context, client_id: str, secret: str) -> Principal:
+        """The principal of an id (client id or object id) and secret. 401 in the same words whichever of them is wrong; 429 to who
+        keeps guessing (S6)."""
+        peer = ctx.request.client.host if ctx.request.client else ""
+        key, now = (client_id.lower(), peer), ctx.now
+        if wait := self.throttle.wait(key, now):
+            seconds = int(wait) + 1
+            raise OAuthError("temporarily_unavailable", f"Too many wrong secrets for this client; try again in {seconds} s.", 429, TOO_MANY, {"Retry-After": str(seconds)})
+        found = await ctx.db.read(access.by_client, client_id.lower())
+        given = hash_secret(self.authority.master_key, secret)
+        if not hmac.compare_digest(given, (found.secret_hash if found else None) or "") or found is None or not found.enabled:
+            self.throttle.failed(key, now)
+            raise OAuthError("invalid_client", f"The client '{client_id[:80]}' is unknown or disabled, or its secret is wrong.", 401)
+        self.throttle.passed(key)
         return found
 
-    def _answer(self, caller: Caller, form: dict[str, str], refresh: str = "") -> Response:
-        audience = audience_of(form, self.services.base_url)
-        lifetime = self.services.settings.access_token_lifetime
-        expires = int(self.services.now()) + lifetime
+    def _answer(self, caller: Caller, issuer: str, form: dict[str, str], audience: str, *, refresh: str = "", nonce: str = "") -> Response:
+        lifetime, now = self.services.settings.access_token_lifetime, int(self.services.now())
         body: dict[str, Any] = {
-            "token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "expires_on": str(expires), "not_before": str(int(self.services.now())),
-            "resource": audience, "access_token": self.authority.token_for(caller, audience, lifetime),
+            "token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime,
+            "access_token": self.authority.token_for(caller, audience, lifetime, issuer=issuer),
         }
+        if "resource" in form:  # v1 of the endpoint answers numbers as texts
+            body |= {"expires_in": str(lifetime), "ext_expires_in": str(lifetime), "expires_on": str(now + lifetime), "not_before": str(now), "resource": audience}
         if refresh:
-            body |= {"refresh_token": refresh, "scope": form.get("scope") or f"{audience}/.default", "id_token": self._id_token(caller, form), "client_info": _client_info(caller)}
-        return json_response(body, headers={"Cache-Control": "no-store"})
+            body |= {
+                "refresh_token": refresh, "scope": form.get("scope") or f"{audience}/.default",
+                "id_token": self.authority.id_token_for(caller, caller.app_id, issuer=issuer, nonce=nonce), "client_info": _client_info(caller),
+            }
+        return json_response(body, headers=NO_STORE)
 
-    def _id_token(self, caller: Caller, form: dict[str, str]) -> str:
-        return self.authority.token_for(caller, form.get("client_id", ""), preferred_username=caller.name)
-
-    # ---- device code and refresh -------------------------------------------------------------------------------------
+    # ---- device codes --------------------------------------------------------------------------------------------------
 
     async def device_code(self, ctx: Context) -> Response:
-        form = await _form(ctx)
+        self.tenant(ctx)
+        form = await form_of(ctx)
+        client_id, audience = public_client_of(form), audience_of(form, self.services.base_url)
         lifetime = self.services.settings.device_code_lifetime
-        code = secrets.token_urlsafe(32)
-        user_code = "".join(secrets.choice("BCDFGHJKLMNPQRSTVWXZ") for _ in range(9))
-        doc = {"user_code": user_code, "client_id": form.get("client_id", ""), "polled": 0.0}
-        await ctx.db.write(grants.put, "device", self._hash(code), None, doc, ctx.now + lifetime, ctx.now)
+        code, user_code = secrets.token_urlsafe(32), "".join(secrets.choice(USER_CODE_LETTERS) for _ in range(9))
+        doc = {"client_id": client_id, "audience": audience, "peer": ctx.request.client.host if ctx.request.client else "?", "at": ctx.now}
+        if not await ctx.db.write(grants.open_device, self.hash(code), self.hash(user_code), doc, ctx.now + lifetime, ctx.now):
+            raise OAuthError("temporarily_unavailable", "Too many sign-ins wait for their confirmation; try again later.", 503)
         page = f"{self.services.base_url}/device"
         return json_response({
             "device_code": code, "user_code": user_code, "verification_uri": page, "verification_url": page, "expires_in": lifetime, "interval": POLL_S,
-            "message": f"To sign in, open the page {page} and enter the code {user_code} to authenticate.",
-        }, headers={"Cache-Control": "no-store"})
+            "verification_uri_complete": f"{page}?user_code={user_code}",
+            "message": f"To sign in, use a web browser to open the page {page} and enter the code {user_code} to authenticate.",
+        }, headers=NO_STORE)
 
-    async def confirm_device_code(self, ctx: Context, user_code: str, principal: Principal) -> bool:
-        return await ctx.db.write(grants.confirm_device, user_code.strip().upper(), principal.id, ctx.now)
-
-    async def _redeem_device_code(self, ctx: Context, code: str) -> Caller:
-        state, principal = await ctx.db.write(grants.redeem_device, self._hash(code), ctx.now, POLL_S - 1)
+    async def _redeem_device_code(self, ctx: Context, issuer: str, form: dict[str, str]) -> Response:
+        client_id, code = public_client_of(form), form.get("device_code") or form.get("code") or ""
+        audience = audience_of(form, self.services.base_url)
+        state, principal = await ctx.db.write(grants.redeem_device, self.hash(code), client_id, ctx.now, POLL_S - 1)
         if state != "ok" or principal is None:
             words = {
-                "authorization_pending": "The user has not confirmed the code yet.", "slow_down": "Polling is too fast.",
-                "expired_token": "The code has expired.", "invalid_grant": "The code is unknown or was used already.",
+                "authorization_pending": "The user has not confirmed the code yet.", "slow_down": "The client asks too often; wait longer between two requests.",
+                "expired_token": "The code has expired.", "authorization_declined": "The user has declined.",
             }
-            raise oauth_error(state, words[state])
-        return await self._caller(ctx, principal)
+            raise OAuthError(state, words.get(state, "The device code is unknown, of another client, or was used already."), number=70018 if state == "invalid_grant" else None)
+        return await self._signed_in(ctx, issuer, form, principal, client_id, audience)
 
-    async def _new_refresh_token(self, ctx: Context, caller: Caller) -> str:
-        token = secrets.token_urlsafe(48)
+    # ---- authorisation codes -------------------------------------------------------------------------------------------
+
+    async def new_code(self, ctx: Context, principal: Principal, doc: dict[str, Any]) -> str:
+        """doc: client_id, redirect_uri, challenge, audience, nonce."""
+        code = secrets.token_urlsafe(32)
+        await ctx.db.write(grants.put_code, self.hash(code), principal.id, doc, ctx.now + CODE_LIFETIME_S, ctx.now)
+        return code
+
+    async def _redeem_code(self, ctx: Context, issuer: str, form: dict[str, str]) -> Response:
+        client_id = public_client_of(form)
+        found = await ctx.db.write(grants.redeem_code, self.hash(form.get("code", "")), ctx.now)
+        if found is None or found.principal is None or found.doc["client_id"] != client_id or found.doc["redirect_uri"] != form.get("redirect_uri"):
+            raise OAuthError("invalid_grant", "The code is unknown, has expired, was used already, or belongs to another client or redirect_uri.", number=70008)
+        proof = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest()).decode().rstrip("=")
+        if not hmac.compare_digest(proof, found.doc["challenge"]):
+            raise OAuthError("invalid_grant", "The code_verifier does not match the code_challenge of the authorization request.", number=50148)
+        audience = audience_of(form, found.doc["audience"])
+        return await self._signed_in(ctx, issuer, form, found.principal, client_id, audience, found.doc["nonce"])
+
+    # ---- refresh tokens ------------------------------------------------------------------------------------------------
+
+    async def _signed_in(self, ctx: Context, issuer: str, form: dict[str, str], principal: str, client_id: str, audience: str, nonce: str = "") -> Response:
+        """The first answer to a program that a person has let in."""
+        caller = await self._person(ctx, principal, client_id)
+        refresh = secrets.token_urlsafe(48)
         expires = ctx.now + self.services.settings.refresh_token_lifetime
-        await ctx.db.write(grants.put, "refresh", self._hash(token), caller.id, {}, expires, ctx.now)
-        return token
+        await ctx.db.write(grants.put_refresh, self.hash(refresh), principal, client_id, uuid.uuid4().hex, expires)
+        return self._answer(caller, issuer, form, audience, refresh=refresh, nonce=nonce)
 
-    async def _redeem_refresh_token(self, ctx: Context, token: str) -> Caller:
-        principal = await ctx.db.write(grants.redeem_refresh, self._hash(token), ctx.now)
+    async def _redeem_refresh_token(self, ctx: Context, issuer: str, form: dict[str, str]) -> Response:
+        client_id, audience = public_client_of(form), audience_of(form, self.services.base_url)
+        refresh = secrets.token_urlsafe(48)
+        expires = ctx.now + self.services.settings.refresh_token_lifetime
+        old = self.hash(form.get("refresh_token", ""))
+        principal = await ctx.db.write(grants.rotate_refresh, old, client_id, self.hash(refresh), expires, ctx.now)
         if principal is None:
-            raise oauth_error("invalid_grant", "The refresh token is unknown, has expired or was used already; sign in again.")
-        return await self._caller(ctx, principal)
+            raise OAuthError("invalid_grant", "The refresh token is unknown, has expired, was used already or belongs to another client; sign in again.", number=700082)
+        return self._answer(await self._person(ctx, principal, client_id), issuer, form, audience, refresh=refresh)
 
-    async def _caller(self, ctx: Context, principal_id: str) -> Caller:
+    async def _person(self, ctx: Context, principal_id: str, client_id: str) -> Caller:
+        """Who let a program in, as the caller that the program then is."""
         found = await ctx.db.read(access.by_client, principal_id)
         if found is None or not found.enabled:
-            raise oauth_error("invalid_grant", "The principal is gone or disabled.")
-        return self.authority.caller_of(found)
+            raise OAuthError("invalid_grant", "The principal that signed in is disabled or gone.", number=50057)
+        return msgspec.structs.replace(self.authority.caller_of(found), app_id=client_id)
 
-    def _hash(self, code: str) -> str:
-        return hash_secret(self.master_key, code)
-
-
-def audience_of(form: dict[str, str], base_url: str) -> str:
-    """The audience asked for: v1 `resource`, or the `scope` "AUDIENCE/.default" of v2. Any is issued; each surface takes its own."""
-    if resource := form.get("resource"):
-        return resource
-    for scope in form.get("scope", "").split():
-        if scope.endswith("/.default"):
-            return scope.removesuffix("/.default").rstrip("/") or base_url
-        if "://" in scope:
-            return scope.rsplit("/", 1)[0].rstrip("/")
-    return base_url
-
-
-async def _form(ctx: Context) -> dict[str, str]:
-    try:
-        fields = parse_qs((await ctx.body()).decode(), keep_blank_values=True, max_num_fields=64)
-    except (UnicodeDecodeError, ValueError):
-        raise oauth_error("invalid_request", "The body is no form (application/x-www-form-urlencoded).") from None
-    return {name: values[0] for name, values in fields.items()}
+    def hash(self, code: str) -> str:
+        return hash_secret(self.authority.master_key, code)
 
 
 def _client_info(caller: Caller) -> str:
-    text = f'{{"uid":"{uuid.UUID(caller.id)}","utid":"{caller.tenant}"}}'
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    """What msal names the account by in its cache."""
+    text = msgspec.json.encode({"uid": caller.id, "utid": caller.tenant})
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")

@@ -1,46 +1,44 @@
-"""The issuer's routes: OpenID configuration, keys, the token endpoints, device codes, managed identity."""
+"""The issuer's routes: OpenID configuration, keys, the token endpoints, sign-in pages, managed identity."""
 
 from __future__ import annotations
 
-from starlette.responses import Response
-
-from lazward.apps.chain import Context, Route, Surface, json_response, public
+from lazward.apps.chain import Route, Surface, public
 from lazward.apps.services import Services
-from lazward.apps.token import device, msi
-from lazward.apps.token.oauth import Issuer, render_oauth_error
+from lazward.apps.token import msi
+from lazward.apps.token.authorize import AuthorizePages
+from lazward.apps.token.device import DevicePages
+from lazward.apps.token.errors import render_oauth_error
+from lazward.apps.token.oauth import Issuer
+from lazward.apps.token.requests import MAX_FORM
 
 OAUTH = Surface("oauth", render_oauth_error)
 MSI = Surface("msi", msi.render_msi_error)
-FORM = 64 * 1024
 
 
 def token_routes(services: Services) -> list[Route]:
     issuer = Issuer(services)
-    pages = device.DevicePages(issuer)
-    tenant = r"/{tenant:(?:adfs|common|organizations|[0-9a-fA-F-]{36}|[a-z0-9.-]+\.[a-z]+)}"
-    proof = public("the request proves itself: a client secret, a code or a refresh token")
+    device, authorize = DevicePages(issuer), AuthorizePages(issuer)
+    # Any name, for the answer to a wrong one is an OAuth error; but an account of the blob service is no tenant.
+    tenant = r"/{tenant:(?![^/]*\.(?:blob|dfs|file)\.core\.)[A-Za-z0-9.-]+}"
+    known = public("addresses and public keys of the issuer, the same for everybody")
+    proof = public("the request proves itself: by a client secret, a code or a refresh token")
+    form = public("a form; what is typed into it is checked")
 
-    async def configuration(ctx: Context) -> Response:
-        return json_response(issuer.configuration(ctx.params.get("tenant", "adfs"), ctx.request.headers.get("host", "")))
-
-    async def keys(ctx: Context) -> Response:
-        return json_response(services.authority.signing_keys.jwks())  # type: ignore[attr-defined]
-
-    async def discovery(ctx: Context) -> Response:
-        return json_response(issuer.instances(ctx.request.headers.get("host", "")))
-
-    known = public("addresses of the issuer, the same for everybody")
     return [
-        Route(("GET",), tenant + "/v2.0/.well-known/openid-configuration", configuration, known, OAUTH),
-        Route(("GET",), tenant + "/.well-known/openid-configuration", configuration, known, OAUTH),
-        Route(("GET",), "/common/discovery/instance", discovery, known, OAUTH),
-        Route(("GET",), tenant + "/discovery/v2.0/keys", keys, public("public keys"), OAUTH),
-        Route(("GET",), tenant + "/discovery/keys", keys, public("public keys"), OAUTH),
-        Route(("POST",), tenant + "/oauth2/v2.0/token", issuer.token, proof, OAUTH, FORM),
-        Route(("POST",), tenant + "/oauth2/token", issuer.token, proof, OAUTH, FORM),
-        Route(("POST",), tenant + "/oauth2/v2.0/devicecode", issuer.device_code, public("hands out a code that is worth nothing until a person confirms it"), OAUTH, FORM),
-        Route(("POST",), tenant + "/oauth2/devicecode", issuer.device_code, public("hands out a code that is worth nothing until a person confirms it"), OAUTH, FORM),
-        Route(("GET",), "/device", pages.show, public("a form; what is typed into it is checked"), OAUTH, FORM),
-        Route(("POST",), "/device", pages.confirm, public("checks the principal's secret in the form"), OAUTH, FORM),
+        Route(("GET",), "/common/discovery/instance", issuer.instances, known, OAUTH),
+        Route(("GET",), "/device", device.show, form, OAUTH),
+        Route(("POST",), "/device", device.answer, public("the form carries a principal's secret, or what was sealed after it was checked"), OAUTH, MAX_FORM),
         Route(("GET",), "/msi/token", msi.token, public("checks the identity header"), MSI),
+        *(
+            route
+            for version in ("/v2.0", "")
+            for route in (
+                Route(("GET",), f"{tenant}{version}/.well-known/openid-configuration", issuer.configuration, known, OAUTH),
+                Route(("GET",), f"{tenant}/discovery{version}/keys", issuer.keys, known, OAUTH),
+                Route(("POST",), f"{tenant}/oauth2{version}/token", issuer.token, proof, OAUTH, MAX_FORM),
+                Route(("POST",), f"{tenant}/oauth2{version}/devicecode", issuer.device_code, public("hands out a code that is worth nothing until a person confirms it"), OAUTH, MAX_FORM),
+                Route(("GET",), f"{tenant}/oauth2{version}/authorize", authorize.show, form, OAUTH),
+                Route(("POST",), f"{tenant}/oauth2{version}/authorize", authorize.answer, public("the form carries a principal's secret"), OAUTH, MAX_FORM),
+            )
+        ),
     ]

@@ -66,14 +66,15 @@ def check_write(wanted: Conditions, etag: str | None, modified: float = 0.0, *, 
     if "*" in wanted.if_none_match:
         raise storage_error(exists_code, target="If-None-Match")
     seconds = math.floor(modified)
-    failed = (
-        (wanted.if_match and not _among(wanted.if_match, etag) and "If-Match")
-        or (wanted.if_none_match and _among(wanted.if_none_match, etag) and "If-None-Match")
-        or (wanted.modified_since is not None and seconds <= wanted.modified_since and "If-Modified-Since")
-        or (wanted.unmodified_since is not None and seconds > wanted.unmodified_since and "If-Unmodified-Since")
-    )
-    if failed:
-        raise storage_error("ConditionNotMet", target=failed)
+    failed = {
+        "If-Match": wanted.if_match and not _among(wanted.if_match, etag),
+        "If-None-Match": wanted.if_none_match and _among(wanted.if_none_match, etag),
+        "If-Modified-Since": wanted.modified_since is not None and seconds <= wanted.modified_since,
+        "If-Unmodified-Since": wanted.unmodified_since is not None and seconds > wanted.unmodified_since,
+    }
+    for header, yes in failed.items():
+        if yes:
+            raise storage_error("ConditionNotMet", target=header)
 
 
 def _among(etags: tuple[str, ...], etag: str) -> bool:

@@ -28,6 +28,7 @@ _CODES: dict[str, tuple[int, str]] = {
     "DestinationPathIsNotADirectory": (409, "The destination, or a part of its path, is not a directory."),
     "DirectoryNotEmpty": (409, "The directory is not empty; use the recursive parameter to delete it."),
     "FeatureNotSupported": (501, "This feature is not supported by this server."),
+    "InsufficientStorage": (507, "The storage of this server is full."),
     "InvalidBlobOrBlock": (400, "The specified blob or block content is invalid."),
     "InvalidBlobType": (409, "The blob type is invalid for this operation."),
     "InvalidBlockId": (400, "The specified block ID is invalid. The block ID must be Base64-encoded, of at most 64 bytes."),

@@ -115,6 +115,8 @@ def fill_environment(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     if properties.get("image") and properties.get("build"):
         raise bad_request("An environment has an image or a build context, not both.", "properties.build")
     properties.setdefault("osType", "Linux")
+    if properties.get("build"):
+        properties["build"]["dockerfilePath"] = properties["build"].get("dockerfilePath") or "Dockerfile"
     properties.pop("lazwardCurated", None)  # the server's own mark
     if old and old["properties"].get("lazwardCurated"):
         properties["lazwardCurated"] = old["properties"]["lazwardCurated"]
@@ -123,7 +125,7 @@ def fill_environment(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
 
 def fill_data(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     _fill_common(new)
-    kind = new["properties"].setdefault("dataType", "uri_folder")
+    kind = new["properties"]["dataType"] = new["properties"].get("dataType") or "uri_folder"
     if kind not in ("uri_file", "uri_folder", "mltable"):
         raise bad_request(f"dataType is one of uri_file, uri_folder, mltable, not '{str(kind)[:40]}'.", "properties.dataType")
 
@@ -131,7 +133,7 @@ def fill_data(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
 def fill_model(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     _fill_common(new)
     properties = new["properties"]
-    properties.setdefault("modelType", "custom_model")
+    properties["modelType"] = properties.get("modelType") or "custom_model"
     if properties["modelType"] not in ("custom_model", "mlflow_model", "triton_model"):
         raise bad_request(f"modelType is one of custom_model, mlflow_model, triton_model, not '{str(properties['modelType'])[:40]}'.", "properties.modelType")
     if properties.get("flavors") is None:
@@ -141,15 +143,26 @@ def fill_model(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
 def fill_component(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     _fill_common(new)
     spec = new["properties"]["componentSpec"]
-    if not spec.get("type"):
+    if not spec.get("type") or not isinstance(spec["type"], str):
         raise bad_request("componentSpec needs a type (command, pipeline, sweep, parallel, ...).", "properties.componentSpec.type")
     spec["name"], spec["version"] = ctx.rid.parent.name, ctx.rid.name  # the SDK reads both from here
 
 
 def hash_of(doc: Doc) -> str | None:
-    return (doc["properties"].get("properties") or {}).get("hash_sha256")
+    found = (doc["properties"].get("properties") or {}).get("hash_sha256")
+    return found if isinstance(found, str) else None
 
 
+def of_version(doc: Doc, value: str) -> bool:
+    return doc["name"].lower() == value.lower()
+
+
+def of_description(doc: Doc, value: str) -> bool:
+    return value.lower() in str(doc["properties"].get("description") or "").lower()
+
+
+def of_stage(doc: Doc, value: str) -> bool:
+    return str(doc["properties"].get("stage") or "").lower() == value.lower()
 
 
 def versioned_asset(
@@ -158,12 +171,13 @@ def versioned_asset(
     """Container and version of an asset kind, under workspaces and under registries. Returns those of workspaces."""
     made: list[ResourceType] = []
     for above in ("workspaces", "registries"):
+        rights = "registries/assets" if above == "registries" else ""  # Azure has one name for all kinds of a registry's assets
         made.append(resource(
-            f"{above}/{name}", Container, archivable=True, before_write=fill_container, id_of=asset_id,
+            f"{above}/{name}", Container, archivable=True, before_write=fill_container, id_of=asset_id, rights=rights,
         ))
         made.append(resource(
             f"{above}/{name}/versions", properties, versions=True, archivable=True, newest_first=True, before_write=fill,
-            immutable=frozenset(immutable), id_of=asset_id, **facts,
+            immutable=frozenset(immutable), id_of=asset_id, rights=rights, **facts,
         ))
     return made[0], made[1]
 
@@ -171,5 +185,8 @@ def versioned_asset(
 CODES = versioned_asset("codes", Code, fill_code, ("codeUri",), lookup=hash_of, actions=frozenset({"startPendingUpload"}))
 ENVIRONMENTS = versioned_asset("environments", Environment, fill_environment, ("image", "condaFile", "build"))
 DATA = versioned_asset("data", Data, fill_data, ("dataUri", "dataType"), actions=frozenset({"startPendingUpload"}))
-MODELS = versioned_asset("models", Model, fill_model, ("modelUri", "modelType"), actions=frozenset({"startPendingUpload"}))
+MODELS = versioned_asset(
+    "models", Model, fill_model, ("modelUri", "modelType"), actions=frozenset({"startPendingUpload"}),
+    matches={"version": of_version, "description": of_description, "stage": of_stage},
+)
 COMPONENTS = versioned_asset("components", Component, fill_component, ("componentSpec",))

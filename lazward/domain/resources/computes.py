@@ -8,10 +8,16 @@ import msgspec
 
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import bad_request, conflict
+from lazward.domain.durations import parse_duration
 from lazward.domain.resource import Doc, WriteContext, resource
 
 TYPES = ("AmlCompute", "ComputeInstance", "Kubernetes", "VirtualMachine", "HDInsight", "SynapseSpark", "DataFactory", "Databricks", "DataLakeAnalytics")
 DEFAULT_SIZE = "Standard_DS3_v2"
+MAX_NODES = 1000
+# Nothing here reaches the machines that these would open, so they are not kept at all (S16).
+SECRETS = frozenset(name.lower() for name in (
+    "adminUserPassword", "password", "privateKeyData", "databricksAccessToken", "clientSecret", "relayConnectionString", "serviceBusConnectionString", "sslConfiguration",
+))
 
 
 class ScaleSettings(msgspec.Struct, rename="camel"):
@@ -45,7 +51,7 @@ def fill_compute(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     if not (2 <= len(ctx.rid.name) <= 32):
         raise bad_request("The name of a compute has 2 to 32 characters.", "name")
     new["location"] = new.get("location") or (ctx.workspace or {}).get("location") or ctx.location
-    new.setdefault("tags", {})
+    new["tags"] = new.get("tags") or {}
     now = timestamp(ctx.now)
     for name, value in (
         ("computeLocation", new["location"]), ("description", None), ("createdOn", (old or {"properties": {}})["properties"].get("createdOn") or now),
@@ -55,7 +61,8 @@ def fill_compute(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
         properties[name] = value if properties.get(name) is None or name in ("modifiedOn", "isAttachedCompute") else properties[name]
     inner = properties.get("properties")
     if inner is None:
-        inner = properties["properties"] = {}
+        inner = {}
+    inner = properties["properties"] = _without_secrets(inner)
     if kind == "AmlCompute":
         _fill_cluster(inner, now)
     elif kind == "ComputeInstance":
@@ -72,11 +79,9 @@ def _fill_cluster(inner: Doc, now: str) -> None:
     low, high = scale.get("minNodeCount") or 0, scale.get("maxNodeCount")
     scale["minNodeCount"] = low
     scale["nodeIdleTimeBeforeScaleDown"] = scale.get("nodeIdleTimeBeforeScaleDown") or "PT2M"
-    if high is None or high < 1 or low < 0 or low > high:
-        raise bad_request(f"A cluster has 0 <= minNodeCount <= maxNodeCount and maxNodeCount >= 1, not {low} and {high}.", "properties.properties.scaleSettings")
-    ssh = inner.get("userAccountCredentials")
-    if isinstance(ssh, dict):  # kept out of what is given back (S16)
-        inner["userAccountCredentials"] = {"adminUserName": ssh.get("adminUserName")}
+    if high is None or not 1 <= high <= MAX_NODES or not 0 <= low <= high:
+        raise bad_request(f"A cluster has 0 <= minNodeCount <= maxNodeCount and 1 <= maxNodeCount <= {MAX_NODES}, not {low} and {high}.", "properties.properties.scaleSettings")
+    parse_duration(scale["nodeIdleTimeBeforeScaleDown"], "properties.properties.scaleSettings.nodeIdleTimeBeforeScaleDown")
     inner.setdefault("remoteLoginPortPublicAccess", "NotSpecified")
     inner.update(
         allocationState="Steady", allocationStateTransitionTime=now, errors=None, currentNodeCount=low, targetNodeCount=low,
@@ -99,11 +104,20 @@ def _fill_instance(inner: Doc, before: Doc, ctx: WriteContext, now: str) -> None
     inner.setdefault("enableNodePublicIp", True)
     schedules = inner.get("schedules")
     if isinstance(schedules, dict):
-        for index, entry in enumerate(schedules.get("computeStartStop") or []):
+        entries = schedules.get("computeStartStop") or []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise bad_request("The schedules of a compute instance are a list of objects.", "properties.properties.schedules.computeStartStop")
+        for index, entry in enumerate(entries):
             entry.setdefault("id", ctx.new_guid())
             entry["provisioningStatus"] = "Completed"
-            if entry.get("action") not in ("Start", "Stop"):
+            if str(entry.get("action")).lower() not in ("start", "stop"):
                 raise bad_request("The action of a schedule is Start or Stop.", f"properties.properties.schedules.computeStartStop[{index}].action")
+
+
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_secrets(inner) for name, inner in value.items() if name.lower() not in SECRETS}
+    return [_without_secrets(inner) for inner in value] if isinstance(value, list) else value
 
 
 def of_type(doc: Doc, value: str) -> bool:

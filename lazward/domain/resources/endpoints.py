@@ -11,6 +11,7 @@ from lazward.contract.errors import bad_request
 from lazward.domain.durations import parse_duration
 from lazward.domain.resource import Doc, WriteContext, resource
 from lazward.domain.serving import route_prefix
+from lazward.domain.variables import check_variables
 
 AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 _ENDPOINT = re.compile(r"^[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]$")
@@ -38,12 +39,14 @@ def fill_endpoint(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     if old and old["properties"]["authMode"] != mode:
         raise bad_request("The authMode of an endpoint cannot be changed.", "properties.authMode")
     properties["authMode"] = mode
-    new["location"] = (old or {}).get("location") or new.get("location") or ctx.location
+    new["location"] = new.get("location") or ctx.location
     new["tags"] = new.get("tags") or {}
     new["identity"] = new.get("identity") or (old or {}).get("identity") or {"type": "SystemAssigned", "principalId": ctx.new_guid(), "tenantId": ctx.caller.tenant}
     new["kind"] = new.get("kind") or "Managed"
     for name in ("traffic", "mirrorTraffic"):
-        value = properties.get(name) if properties.get(name) is not None else (old or {"properties": {}})["properties"].get(name) or {}
+        value = properties.get(name)
+        if value is None:  # an update that does not speak of traffic must not take it away
+            value = {} if ctx.patch else (old or {"properties": {}})["properties"].get(name) or {}
         properties[name] = {str(k).lower(): v for k, v in value.items()}
         _check_traffic(properties[name], name, most=100 if name == "traffic" else 50)
     guid = ((ctx.workspace or {}).get("properties") or {}).get("workspaceId", "")
@@ -72,10 +75,18 @@ def _check_traffic(traffic: dict[str, int], member: str, most: int) -> None:
         raise bad_request(f"The shares of {member} add up to at most {most}, not {total}.", f"properties.{member}")
 
 
+def named(doc: Doc, value: str) -> bool:
+    return doc["name"].lower() == value.lower()
+
+
+def of_compute_type(doc: Doc, value: str) -> bool:
+    return str(doc.get("kind", "")).lower() == value.lower()
+
+
 ENDPOINTS = resource(
     "workspaces/onlineEndpoints", OnlineEndpoint, tracked=True, patchable=True, before_write=fill_endpoint,
     provision="endpoint.apply", deprovision="endpoint.delete", deleted=200,
-    actions=frozenset({"listKeys", "regenerateKeys", "token"}),
+    actions=frozenset({"listKeys", "regenerateKeys", "token"}), matches={"name": named, "computeType": of_compute_type},
 )
 
 
@@ -116,11 +127,11 @@ def fill_deployment(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
         raise bad_request("A deployment needs a model, a codeConfiguration, or both.", "properties.model")
     if properties.get("codeConfiguration") and not properties.get("environmentId"):
         raise bad_request("A deployment with a scoring script needs an environment.", "properties.environmentId")
-    new["location"] = (old or {}).get("location") or new.get("location") or ctx.location
+    new["location"] = new.get("location") or ctx.location
     new["tags"] = new.get("tags") or {}
-    sku = new.setdefault("sku", {"name": "Default", "capacity": 1})
-    capacity = sku.setdefault("capacity", 1)
-    if not isinstance(capacity, int) or not 0 <= capacity <= 100:
+    sku = new["sku"] = {"name": "Default", "capacity": 1, **(new.get("sku") or {})}
+    capacity = sku["capacity"]
+    if not isinstance(capacity, int) or isinstance(capacity, bool) or not 0 <= capacity <= 100:
         raise bad_request(f"The capacity of a deployment is 0 to 100 instances, not {capacity!r}.", "sku.capacity")
     settings = properties["requestSettings"] = dict(properties.get("requestSettings") or {})
     settings["requestTimeout"] = settings.get("requestTimeout") or "PT5S"
@@ -137,12 +148,20 @@ def fill_deployment(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     properties.setdefault("appInsightsEnabled", False)
     properties.setdefault("egressPublicNetworkAccess", "Enabled")
     properties.setdefault("description", None)
+    check_variables(properties)
     for probe in ("livenessProbe", "readinessProbe"):
         facts = properties.get(probe) or {}
+        for name in ("timeout", "period", "initialDelay"):
+            if facts.get(name) is not None:
+                parse_duration(facts[name], f"properties.{probe}.{name}")
+        for name in ("failureThreshold", "successThreshold"):
+            value = facts.get(name)
+            if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10_000):
+                raise bad_request(f"{name} is a number between 1 and 10000.", f"properties.{probe}.{name}")
         properties[probe] = {"failureThreshold": 30, "successThreshold": 1, "timeout": "PT2S", "period": "PT10S", "initialDelay": "PT10S", **{k: v for k, v in facts.items() if v is not None}}
 
 
 DEPLOYMENTS = resource(
     "workspaces/onlineEndpoints/deployments", OnlineDeployment, tracked=True, patchable=True, before_write=fill_deployment,
-    provision="deployment.apply", deprovision="deployment.delete", deleted=200, actions=frozenset({"getLogs", "skus"}),
+    provision="deployment.apply", deprovision="deployment.delete", deleted=200, actions=frozenset({"getLogs"}),
 )

@@ -7,20 +7,27 @@ from typing import Any
 
 import msgspec
 
-from lazward.contract.errors import ArmError, bad_request, not_implemented
+from lazward.contract.errors import ArmError, bad_request, conflict, not_implemented
+from lazward.contract.ids import check_name
 from lazward.domain.commands import check_command
 from lazward.domain.durations import parse_duration
 from lazward.domain.resource import Doc, WriteContext, resource
+from lazward.domain.variables import check_variables
 
 INPUT_TYPES = ("literal", "uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model")
 OUTPUT_TYPES = ("uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model")
 DISTRIBUTIONS = ("pytorch", "mpi", "tensorflow", "ray")
 TERMINAL = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,254}$")
-_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+MODES = frozenset({"readonlymount", "readwritemount", "download", "upload", "direct", "evalmount", "evaldownload"})
+MAX_PROCESSES = 1000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_MEMORY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?\s*([bkmgt]|[kmgt]i?b?)?", re.IGNORECASE)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 # What a job may change after it was submitted.
 MUTABLE = ("displayName", "description", "tags", "properties", "isArchived", "services")
+# What must be the same when a job is put again: somebody who changed it would believe that the new one ran.
+FIXED = ("jobType", "command", "environmentId", "codeId")
 
 
 class Resources(msgspec.Struct, rename="camel"):
@@ -64,15 +71,16 @@ class Job(msgspec.Struct, rename="camel"):
 def fill_job(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     properties = new["properties"]
     if old is not None:
+        _check_fixed(properties, old["properties"], ctx.rid.name)
         _keep_submitted(properties, old["properties"])
         return
     kind = properties["jobType"]
     if kind != "Command":
         raise not_implemented(f"Jobs of type '{str(kind)[:40]}'")
-    if not _NAME.match(ctx.rid.name):
+    if not _NAME.fullmatch(ctx.rid.name):
         raise bad_request("The name of a job has letters, digits, '-', '_' and '.' and starts with a letter or digit.", "name")
     problems: list[ArmError] = []
-    for check in (_check_inputs, _check_outputs, _check_command, _check_variables, _check_distribution, _check_limits):
+    for check in (_check_inputs, _check_outputs, _check_command, check_variables, _check_distribution, _check_asked, _check_limits):
         try:
             check(properties)
         except ArmError as error:
@@ -83,6 +91,22 @@ def fill_job(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
         text = " ".join(f"[{p.target}] {p.message}" for p in problems)
         raise ArmError(400, "ValidationError", text, problems[0].target, problems)
     _set_defaults(properties, ctx)
+
+
+def _check_fixed(properties: Doc, before: Doc, name: str) -> None:
+    for member in FIXED:
+        given = properties.get(member)
+        if given is not None and _plain(given) != _plain(before.get(member) or ""):
+            raise conflict(
+                f"A job named '{name}' exists, with another {member}. What a job runs cannot be changed: give the new job another name. "
+                f"Of an existing job {', '.join(MUTABLE)} can be changed.", f"properties.{member}", "JobAlreadyExists",
+            )
+
+
+def _plain(text: str) -> str:
+    """A command as it is; an id without the prefix that clients put in front of it, and without regard to case."""
+    text = text.removeprefix("azureml:") if not text.startswith("azureml://") else text
+    return text.rstrip("/").lower() if text.startswith(("/subscriptions/", "azureml://")) else text
 
 
 def _keep_submitted(properties: Doc, before: Doc) -> None:
@@ -106,7 +130,7 @@ def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
     properties["resources"].setdefault("instanceCount", 1)
     outputs = {k: dict(v or {}) for k, v in (properties.get("outputs") or {}).items()}
     for output, facts in outputs.items():
-        facts.setdefault("jobOutputType", "uri_folder")
+        facts["jobOutputType"] = facts.get("jobOutputType") or "uri_folder"
         facts["mode"] = facts.get("mode") or "ReadWriteMount"
         if not facts.get("uri"):
             facts["uri"] = f"azureml://datastores/workspaceblobstore/paths/azureml/{name}/{output}/"
@@ -126,25 +150,39 @@ def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
 def _check_inputs(properties: Doc) -> None:
     for name, facts in (properties.get("inputs") or {}).items():
         target = f"properties.inputs.{name}"
-        if not _VARIABLE.match(name):
-            raise bad_request(f"'{name}' is not a valid input name (letters, digits and '_').", target)
+        if not _VARIABLE.fullmatch(name):
+            raise bad_request(f"'{name[:80]}' is not a valid input name (letters, digits and '_').", target[:120])
         kind = facts.get("jobInputType")
         if kind not in INPUT_TYPES:
             raise bad_request(f"jobInputType is one of {', '.join(INPUT_TYPES)}, not '{str(kind)[:40]}'.", f"{target}.jobInputType")
-        if kind == "literal" and facts.get("value") is None:
-            raise bad_request("A literal input needs a value.", f"{target}.value")
-        if kind != "literal" and not facts.get("uri"):
+        if kind == "literal" and not isinstance(facts.get("value"), str | int | float | bool):
+            raise bad_request("A literal input needs a value: a text, a number, true or false.", f"{target}.value")
+        if kind != "literal" and not (isinstance(facts.get("uri"), str) and facts["uri"]):
             raise bad_request(f"An input of type {kind} needs a uri.", f"{target}.uri")
+        _check_mode(facts, target)
 
 
 def _check_outputs(properties: Doc) -> None:
     for name, facts in (properties.get("outputs") or {}).items():
         target = f"properties.outputs.{name}"
-        if not _VARIABLE.match(name):
-            raise bad_request(f"'{name}' is not a valid output name (letters, digits and '_').", target)
+        if not _VARIABLE.fullmatch(name):
+            raise bad_request(f"'{name[:80]}' is not a valid output name (letters, digits and '_').", target[:120])
         kind = (facts or {}).get("jobOutputType") or "uri_folder"
         if kind not in OUTPUT_TYPES:
             raise bad_request(f"jobOutputType is one of {', '.join(OUTPUT_TYPES)}, not '{str(kind)[:40]}'.", f"{target}.jobOutputType")
+        _check_mode(facts or {}, target)
+        for member in ("uri", "assetName", "assetVersion"):
+            value = (facts or {}).get(member)
+            if value is not None and not isinstance(value, str):
+                raise bad_request(f"{member} is a text.", f"{target}.{member}")
+            if value and member != "uri":
+                check_name(value, f"{target}.{member}")
+
+
+def _check_mode(facts: Doc, target: str) -> None:
+    mode = facts.get("mode")
+    if mode is not None and not (isinstance(mode, str) and mode.lower() in MODES):
+        raise bad_request(f"'{str(mode)[:40]}' is no mode of an input or output (ReadOnlyMount, ReadWriteMount, Download, Upload, Direct, ...).", f"{target}.mode")
 
 
 def _check_command(properties: Doc) -> None:
@@ -157,12 +195,6 @@ def _check_command(properties: Doc) -> None:
         raise bad_request("A command job needs an environment.", "properties.environmentId")
     outputs = set(properties.get("outputs") or {}) | {"default"}
     check_command(command, set(properties.get("inputs") or {}), outputs)
-
-
-def _check_variables(properties: Doc) -> None:
-    for name, value in (properties.get("environmentVariables") or {}).items():
-        if not _VARIABLE.match(name) or "\0" in str(value):
-            raise bad_request(f"'{name[:80]}' is not a valid environment variable.", f"properties.environmentVariables.{name[:80]}")
 
 
 def _check_distribution(properties: Doc) -> None:
@@ -179,8 +211,29 @@ def _check_distribution(properties: Doc) -> None:
         raise not_implemented("distribution of type Ray")
     for name in ("processCountPerInstance", "workerCount", "parameterServerCount"):
         value = distribution.get(name)
-        if value is not None and not (isinstance(value, int) and 0 <= value <= 1000):
-            raise bad_request(f"{name} is a number between 0 and 1000.", f"properties.distribution.{name}")
+        if value is not None and not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_PROCESSES):
+            raise bad_request(f"{name} is a number between 0 and {MAX_PROCESSES}.", f"properties.distribution.{name}")
+    processes = (count or 1) * (distribution.get("processCountPerInstance") or 1)
+    if processes > MAX_PROCESSES or (distribution.get("workerCount") or 0) + (distribution.get("parameterServerCount") or 0) > MAX_PROCESSES:
+        raise bad_request(f"A job has at most {MAX_PROCESSES} processes.", "properties.distribution")
+
+
+def _check_asked(properties: Doc) -> None:
+    """resources.properties.cores, gpus and memory, by which jobs queue."""
+    more = (properties.get("resources") or {}).get("properties") or {}
+    for name, most in (("cores", 100_000), ("gpus", 1000)):
+        value = more.get(name)
+        if value is None or value == "":
+            continue
+        try:
+            fits = not isinstance(value, bool) and 0 <= float(value) <= most and (name == "cores" or float(value) == int(float(value)))
+        except (TypeError, ValueError, OverflowError):
+            fits = False
+        if not fits:
+            raise bad_request(f"{name} is a number between 0 and {most}, not '{str(value)[:40]}'.", f"properties.resources.properties.{name}", "InvalidResources")
+    memory = more.get("memory")
+    if memory is not None and not (isinstance(memory, str | int) and not isinstance(memory, bool) and _MEMORY.fullmatch(str(memory).strip())):
+        raise bad_request(f"'{str(memory)[:40]}' is not an amount of memory such as 4Gi or 512m.", "properties.resources.properties.memory", "InvalidResources")
 
 
 def _check_limits(properties: Doc) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from lazward.contract.errors import bad_request
+from lazward.contract.errors import bad_request, conflict
 from lazward.domain.blobs.names import storage_account
 from lazward.domain.resource import Doc, WriteContext, resource
 
+BUILT_IN_REGISTRY = "azureml"  # holds the curated environments; everybody may read it
 KINDS = ("Default", "Hub", "Project", "FeatureStore")
+# What the server or the first write decided: it stays when a later PUT does not name it.
+KEPT = ("keyVault", "applicationInsights", "containerRegistry", "hubResourceId", "systemDatastoresAuthMode", "friendlyName")
 
 
 class Workspace(msgspec.Struct, rename="camel"):
@@ -23,20 +26,24 @@ def fill_workspace(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     """Sets what the server decides: guid, storage account, the addresses of the data planes."""
     properties = new["properties"]
     before = old["properties"] if old else {}
-    kind = new.setdefault("kind", old.get("kind") if old else "Default") or "Default"
+    kind = new.get("kind") or (old or {}).get("kind") or "Default"
     if kind not in KINDS:
         raise bad_request(f"kind is one of {', '.join(KINDS)}, not '{kind[:40]}'.", "kind")
+    if old and old.get("kind", kind) != kind:
+        raise conflict(f"'{ctx.rid.name}' is of kind {old['kind']}; the kind of a workspace cannot be changed.", "kind")
     new["kind"] = kind
-    new["location"] = (old or {}).get("location") or new.get("location") or ctx.location
-    new.setdefault("tags", (old or {}).get("tags") or {})
-    new.setdefault("identity", (old or {}).get("identity") or {"type": "SystemAssigned", "principalId": ctx.new_guid(), "tenantId": ctx.caller.tenant})
-    new.setdefault("sku", {"name": "Basic", "tier": "Basic"})
+    new["location"] = new.get("location") or ctx.location
+    new["tags"] = new.get("tags") or {}
+    new["identity"] = new.get("identity") or (old or {}).get("identity") or {"type": "SystemAssigned", "principalId": ctx.new_guid(), "tenantId": ctx.caller.tenant}
+    new["sku"] = new.get("sku") or (old or {}).get("sku") or {"name": "Basic", "tier": "Basic"}
     guid = before.get("workspaceId") or ctx.new_guid()
     account = storage_account(guid)
     provider = f"/subscriptions/{ctx.rid.subscription}/resourceGroups/{ctx.rid.group}/providers"
     host = ctx.base_url.removeprefix("https://")
-    for name, value in before.items():
-        properties.setdefault(name, value)
+    if not ctx.patch:
+        for name in KEPT:
+            if properties.get(name) is None and before.get(name) is not None:
+                properties[name] = before[name]
     properties.update(
         workspaceId=guid,
         tenantId=ctx.caller.tenant or before.get("tenantId", ""),
@@ -44,15 +51,14 @@ def fill_workspace(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
         mlFlowTrackingUri=f"azureml://{host}/mlflow/v1.0{ctx.rid}",
         storageAccount=f"{provider}/Microsoft.Storage/storageAccounts/{account}",
     )
-    properties.setdefault("friendlyName", ctx.rid.name)
-    properties.setdefault("description", "")
+    properties["friendlyName"] = properties.get("friendlyName") or ctx.rid.name
+    properties["description"] = properties.get("description") or ""
     for companion in ("keyVault", "applicationInsights", "containerRegistry"):
         properties.setdefault(companion, None)  # there is none, and clients that clean up would look for it
     properties.setdefault("hbiWorkspace", False)
     properties.setdefault("v1LegacyMode", False)
     properties.setdefault("publicNetworkAccess", "Disabled")
     properties.setdefault("storageHnsEnabled", False)
-    properties.setdefault("mlFlowTrackingUri", "")
 
 
 def account_of(doc: Doc) -> str | None:
@@ -61,9 +67,13 @@ def account_of(doc: Doc) -> str | None:
     return storage_account(guid) if guid else None
 
 
+def of_kind(doc: Doc, value: str) -> bool:
+    return str(doc.get("kind", "")).lower() in [x.strip().lower() for x in value.split(",")]
+
+
 WORKSPACES = resource(
     "workspaces", Workspace, tracked=True, created=200, updated=200, patchable=True, before_write=fill_workspace, lookup=account_of,
-    deprovision="workspace.delete", actions=frozenset({"listKeys", "resyncKeys", "diagnose"}),
+    deprovision="workspace.delete", matches={"kind": of_kind}, actions=frozenset({"listKeys", "listStorageAccountKeys", "resyncKeys", "diagnose"}),
 )
 
 
@@ -76,8 +86,8 @@ class Registry(msgspec.Struct, rename="camel"):
 def fill_registry(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     properties = new["properties"]
     before = old["properties"] if old else {}
-    new["location"] = (old or {}).get("location") or new.get("location") or ctx.location
-    new.setdefault("tags", (old or {}).get("tags") or {})
+    new["location"] = new.get("location") or ctx.location
+    new["tags"] = new.get("tags") or {}
     properties["workspaceId"] = before.get("workspaceId") or ctx.new_guid()  # names its storage account, as a workspace's does
     properties.setdefault("regionDetails", [{"location": new["location"], "acrDetails": [], "storageAccountDetails": []}])
     properties["discoveryUrl"] = f"{ctx.base_url}/registrymanagement/v1.0/registries/{ctx.rid.name}/discovery"

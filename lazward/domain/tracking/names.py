@@ -101,6 +101,22 @@ def check_metric(raw: Any, path: str = "") -> Metric:
     )
 
 
+def check_metrics(items: list[Any]) -> list[Metric]:
+    """A batch. Plain ones, by far the most, are told by their types at once; the rest, and all faults, go through check_metric."""
+    out: list[Metric] = []
+    known: set[str] = set()
+    for index, item in enumerate(items):
+        if type(item) is dict and "model_id" not in item:
+            key, value, at, step = item.get("key"), item.get("value"), item.get("timestamp"), item.get("step", 0)
+            if type(value) is float and type(at) is int and type(step) is int and 0 <= at < INT64 and -INT64 <= step < INT64 and type(key) is str:
+                if key not in known:
+                    known.add(check_key(key, f"metrics[{index}].key"))
+                out.append(Metric(key, at, step, value))
+                continue
+        out.append(check_metric(item, f"metrics[{index}]"))
+    return out
+
+
 def number(value: Any, path: str) -> float:
     """A double as protobuf's JSON writes it: a number, its text, "NaN", "Infinity" or "-Infinity"."""
     if value is None or value == "":

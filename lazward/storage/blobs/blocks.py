@@ -6,29 +6,43 @@ A block of the Data Lake endpoint is staged under "@" and its position, which no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from lazward.domain.blobs import leases
 from lazward.domain.blobs.conditions import NONE, Conditions, check_write
 from lazward.domain.blobs.errors import storage_error
 from lazward.storage.blobs import references
-from lazward.storage.blobs.metadata import Draft, of_blob, store
-from lazward.storage.blobs.records import BlobInfo, BlobKey, get, need, need_container, new_etag
+from lazward.storage.blobs.metadata import Draft, of_blob
+from lazward.storage.blobs.records import BlobInfo, BlobKey, get, look, need, new_etag, params, store
 from lazward.storage.db import Tx
 from lazward.storage.tables import blob as b
 from lazward.storage.tables import block as k
 from lazward.storage.tables import container as c
 
 MAX_COMMITTED = 50_000
-MAX_STAGED = 100_000
+_BESIDE = (
+    sa.select(b.c.lease, b.c.kind)
+    .select_from(c.outerjoin(b, sa.and_(b.c.account == c.c.account, b.c.container == c.c.name, b.c.name == sa.bindparam("k_name"))))
+    .where(c.c.account == sa.bindparam("k_account"), c.c.name == sa.bindparam("k_container"))
+)
+
+
+def _upsert(insert: Any) -> Any:
+    statement = insert(k)
+    fresh = {name: statement.excluded[name] for name in ("extent", "size", "created")}
+    return statement.on_conflict_do_update(index_elements=["account", "container", "blob", "block_id"], set_=fresh)
+
+
+_STAGE = {True: _upsert(sqlite.insert), False: _upsert(postgresql.insert)}
 
 
 def stage(tx: Tx, key: BlobKey, block_id: str, extent: tuple[str, int], now: float, lease: str = "", *, must_exist: bool = False) -> None:
     """One statement to look, one to write. A block staged again under its id replaces the first, whose extent gc sweeps.
     must_exist: the blob has to be there already (the Data Lake's rule)."""
-    join = c.outerjoin(b, sa.and_(b.c.account == c.c.account, b.c.container == c.c.name, b.c.name == key.name))
-    found = tx.execute(sa.select(b.c.lease, b.c.kind).select_from(join).where(c.c.account == key.account, c.c.name == key.container)).first()
+    found = tx.execute(_BESIDE, params(key)).first()
     if found is None:
         raise storage_error("ContainerNotFound", target=key.container[:80])
     if found.kind not in (None, "BlockBlob"):
@@ -37,27 +51,20 @@ def stage(tx: Tx, key: BlobKey, block_id: str, extent: tuple[str, int], now: flo
         raise storage_error("BlobNotFound", target=key.name[:80])
     leases.check_write(found.lease, lease, now)
     values = {"account": key.account, "container": key.container, "blob": key.name, "block_id": block_id, "extent": extent[0], "size": extent[1], "created": now}
-    update = {name: values[name] for name in ("extent", "size", "created")}
-    primary = ["account", "container", "blob", "block_id"]
-    if tx.sqlite:
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert
-    tx.execute(insert(k).values(**values).on_conflict_do_update(index_elements=primary, set_=update))
+    tx.execute(_STAGE[tx.sqlite], values)
 
 
 def commit(tx: Tx, key: BlobKey, wanted_blocks: Sequence[tuple[str, str]], draft: Draft, now: float, wanted: Conditions = NONE) -> BlobInfo:
     """wanted_blocks: (Committed | Uncommitted | Latest, id) in order. The blob becomes these; every other block is gone."""
     if len(wanted_blocks) > MAX_COMMITTED:
         raise storage_error("BlockCountExceedsLimit", f"At most {MAX_COMMITTED} blocks make a blob.")
-    need_container(tx, key.account, key.container)
-    old = get(tx, key, whole=True)
+    old, _ = look(tx, key)
     check_write(wanted, old.etag if old else None, old.modified if old else 0.0)
     lease = leases.check_write(old.lease if old else None, wanted.lease, now)
     if old and old.kind != "BlockBlob":
         raise storage_error("InvalidBlobType", f"There is a {old.kind} of this name.")
     rows = tx.execute(sa.select(k.c.block_id, k.c.extent, k.c.size).where(of_blob(key))).all()
-    staged = {id: (extent, size) for id, extent, size in rows}
+    staged = {row.block_id: (row.extent, row.size) for row in rows}
     committed = _committed(old)
     places = {"Committed": (committed,), "Uncommitted": (staged,), "Latest": (staged, committed)}
     extents = []

@@ -95,13 +95,14 @@ def purge(tx: Tx, now: float, limit: int) -> int:
     """Drops some of the blobs of deleted containers, then what was staged for others; how many."""
     found = [blob_from(row) for row in tx.execute(sa.select(*WHOLE).where(b.c.account == DELETED).limit(limit))]
     drop(tx, found, now)
-    if len(found) < limit:
-        rows = tx.execute(sa.select(k).where(k.c.account == DELETED).limit(limit - len(found))).all()
-        found += rows
+    count = len(found)
+    if count < limit:
+        rows = tx.execute(sa.select(k).where(k.c.account == DELETED).limit(limit - count)).all()
+        count += len(rows)
         for row in rows:
             tx.execute(sa.delete(k).where(of_blob(BlobKey(row.account, row.container, row.blob)), k.c.block_id == row.block_id))
         references.release(tx, [row.extent for row in rows], now)
-    return len(found)
+    return count
 
 
 def _bury(tx: Tx, account: str, name: str) -> None:

@@ -24,6 +24,7 @@ from lazward.storage.blobs.records import (
     get,
     need_container,
     new_etag,
+    store,
 )
 from lazward.storage.db import Tx
 from lazward.storage.tables import blob as b
@@ -68,12 +69,12 @@ def make_parents(tx: Tx, key: BlobKey, now: float) -> None:
     if not names:
         return
     rows = tx.execute(sa.select(b.c.name, b.c.kind).where(b.c.account == key.account, b.c.container == key.container, b.c.name.in_(names)))
-    kinds = dict(rows.tuples().all())
+    kinds = {row.name: row.kind for row in rows}
     for name in names:
         if kinds.get(name, "Directory") != "Directory":
             raise storage_error("PathConflict", f"'{name[:200]}' is a file.", "path")
         if name not in kinds:
-            metadata.store(tx, BlobInfo(key.account, key.container, name, "Directory", 0, new_etag(), [], {}, {DIRECTORY: "true"}, now, now), fresh=True)
+            store(tx, BlobInfo(key.account, key.container, name, "Directory", 0, new_etag(), [], {}, {DIRECTORY: "true"}, now, now), fresh=True)
 
 
 def rename(tx: Tx, source: BlobKey, target: BlobKey, now: float, wanted: Conditions, check_source: Callable[[BlobInfo], None], source_lease: str = "") -> BlobInfo:

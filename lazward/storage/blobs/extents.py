@@ -11,7 +11,7 @@ import hashlib
 import re
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -55,7 +55,7 @@ class Extents(ABC):
         """The bytes of a local file. move: the caller gives the file up, nobody has it open."""
 
     @abstractmethod
-    def read(self, id: str, start: int, end: int) -> AsyncIterator[bytes]:
+    def read(self, id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """[start, end) in pieces. FileNotFoundError for what is gone."""
 
     @abstractmethod

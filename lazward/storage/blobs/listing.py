@@ -10,7 +10,7 @@ from lazward.storage.blobs.records import LIGHT, WHOLE, BlobInfo, blob_from, nee
 from lazward.storage.db import Tx
 from lazward.storage.tables import blob as b
 
-_SCAN = 500  # rows looked at a time where a delimiter may fold many into one
+_SCAN = 32  # rows looked at first where a delimiter may fold many into one; four times as many after each batch that did not fold
 
 
 class BlobPage(msgspec.Struct):
@@ -32,16 +32,17 @@ def page(tx: Tx, account: str, container: str, prefix: str = "", delimiter: str 
     columns = WHOLE if whole else LIGHT
     blobs: list[BlobInfo] = []
     prefixes: list[str] = []
+    scan = _SCAN
     while True:
         where = [b.c.account == account, b.c.container == container, b.c.name > low if open_end else b.c.name >= low]
         if high is not None:
             where.append(b.c.name < high)
         want = limit - len(blobs) - len(prefixes) + 1
-        batch = min(want, _SCAN) if delimiter else want
+        batch = min(want, scan) if delimiter else want
         rows = tx.execute(sa.select(*columns).where(*where).order_by(b.c.name).limit(batch)).all()
         shown = None
         for row in rows:
-            low, open_end = row[2], True
+            low, open_end = row.name, True
             shown = folded(low, prefix, delimiter)
             if shown is not None and prefixes and prefixes[-1] == shown:
                 continue
@@ -53,6 +54,7 @@ def page(tx: Tx, account: str, container: str, prefix: str = "", delimiter: str 
                 prefixes.append(shown)
         if len(rows) < batch:
             return BlobPage(blobs, prefixes, "")
+        scan = _SCAN if shown is not None else scan * 4
         if shown is not None and (bound := after_prefix(shown)) is not None:
             low, open_end = bound, False  # past all that is folded there
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,7 +116,7 @@ class LocalExtents(Extents):
         finally:
             os.close(folder)
 
-    async def read(self, id: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         path = self.local_path(id)
         if end - start <= PIECE:
             yield await self._run(_read_once, path, start, end)

@@ -127,7 +127,7 @@ async def _fetch(extents: Extents, info: BlobInfo, partial: Path) -> None:
         return
     with await asyncio.to_thread(partial.open, "wb") as out:
         for id, size in info.extents:
-            async with aclosing(extents.read(id, 0, size)) as pieces:  # type: ignore[type-var]
+            async with aclosing(extents.read(id, 0, size)) as pieces:
                 async for piece in pieces:
                     await asyncio.to_thread(out.write, piece)
 

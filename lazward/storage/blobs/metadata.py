@@ -12,7 +12,7 @@ from lazward.domain.blobs import leases
 from lazward.domain.blobs.conditions import NONE, Conditions, check_write
 from lazward.domain.blobs.errors import storage_error
 from lazward.storage.blobs import references
-from lazward.storage.blobs.records import BlobInfo, BlobKey, at, get, need, need_container, new_etag
+from lazward.storage.blobs.records import BlobInfo, BlobKey, at, get, look, need, new_etag, staged_extents, store
 from lazward.storage.db import Tx
 from lazward.storage.tables import blob as b
 from lazward.storage.tables import block as k
@@ -32,13 +32,11 @@ class Draft(msgspec.Struct):
 
 def put(tx: Tx, key: BlobKey, draft: Draft, now: float, wanted: Conditions = NONE) -> BlobInfo:
     """Creates or replaces. What was there, staged blocks included, is gone; a lease and the time of creation stay."""
-    need_container(tx, key.account, key.container)
-    old = get(tx, key, whole=True)
+    old, staged = look(tx, key)
     check_write(wanted, old.etag if old else None, old.modified if old else 0.0)
     lease = leases.check_write(old.lease if old else None, wanted.lease, now)
     if old and (old.kind == "Directory") != (draft.kind == "Directory"):
         raise storage_error("PathConflict", target=key.name[:80])
-    staged = _staged_extents(tx, key)
     info = BlobInfo(
         *key, draft.kind, sum(size for _, size in draft.extents), new_etag(), list(draft.extents), draft.headers, draft.meta,
         old.created if old else now, now, draft.tags, draft.access, lease, draft.blocks,
@@ -73,24 +71,26 @@ def lease(tx: Tx, key: BlobKey, act: Callable[[Any], Any], wanted: Conditions = 
 
 def delete(tx: Tx, key: BlobKey, now: float, wanted: Conditions = NONE) -> bool:
     """False when there is no such blob."""
-    old = get(tx, key, whole=True)
+    old, staged = look(tx, key)
     if old is None:
-        need_container(tx, key.account, key.container)
         return False
     check_write(msgspec.structs.replace(wanted, create_only=False), old.etag, old.modified, exists_code="ConditionNotMet")
     leases.check_write(old.lease, wanted.lease, now)
-    drop(tx, [old], now)
+    _drop(tx, old, staged, now)
     return True
 
 
 def drop(tx: Tx, gone: Sequence[BlobInfo], now: float) -> None:
     """Removes blobs (read whole) with their staged blocks; no checks."""
     for info in gone:
-        staged = _staged_extents(tx, info.key)
-        references.release(tx, [*(id for id, _ in info.extents), *staged], now)
-        if staged:
-            tx.execute(sa.delete(k).where(of_blob(info.key)))
-        tx.execute(sa.delete(b).where(at(info.key)))
+        _drop(tx, info, staged_extents(tx, info.key), now)
+
+
+def _drop(tx: Tx, info: BlobInfo, staged: list[str], now: float) -> None:
+    references.release(tx, [*(id for id, _ in info.extents), *staged], now)
+    if staged:
+        tx.execute(sa.delete(k).where(of_blob(info.key)))
+    tx.execute(sa.delete(b).where(at(info.key)))
 
 
 def copy(tx: Tx, source: BlobKey, target: BlobKey, now: float, adapt: Callable[[BlobInfo], Draft], check_source: Callable[[BlobInfo], None], wanted: Conditions = NONE) -> BlobInfo:
@@ -101,15 +101,13 @@ def copy(tx: Tx, source: BlobKey, target: BlobKey, now: float, adapt: Callable[[
     check_source(found)
     draft = adapt(found)
     references.share(tx, [id for id, _ in found.extents])
-    need_container(tx, target.account, target.container)
-    old = get(tx, target, whole=True)
+    old, staged = look(tx, target)
     check_write(wanted, old.etag if old else None, old.modified if old else 0.0)
     lease_left = leases.check_write(old.lease if old else None, wanted.lease, now)
     info = BlobInfo(
         *target, draft.kind, found.size, new_etag(), list(found.extents), draft.headers, draft.meta, old.created if old else now, now,
         draft.tags, draft.access, lease_left, draft.blocks,
     )
-    staged = _staged_extents(tx, target)
     store(tx, info, fresh=old is None)
     references.release(tx, [*(id for id, _ in old.extents), *staged] if old else staged, now)
     if staged:
@@ -146,21 +144,8 @@ def append(tx: Tx, key: BlobKey, etag: str | None, folded: int, added: tuple[str
     return old
 
 
-def store(tx: Tx, info: BlobInfo, *, fresh: bool) -> None:
-    """The row as it is, without checks; references are the caller's."""
-    values = {name: getattr(info, name) for name in BlobInfo.__struct_fields__}
-    if fresh:
-        tx.execute(sa.insert(b).values(**values))
-    else:
-        tx.execute(sa.update(b).where(at(info.key)).values(**values))
-
-
 def of_blob(key: BlobKey) -> sa.ColumnElement[bool]:
     return sa.and_(k.c.account == key.account, k.c.container == key.container, k.c.blob == key.name)
-
-
-def _staged_extents(tx: Tx, key: BlobKey) -> list[str]:
-    return list(tx.execute(sa.select(k.c.extent).where(of_blob(key))).scalars())
 
 
 def _update_light(tx: Tx, info: BlobInfo) -> None:

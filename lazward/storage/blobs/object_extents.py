@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class ObjectExtents(Extents):
             await asyncio.to_thread(path.unlink, missing_ok=True)
         return written
 
-    async def read(self, id: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, id: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         if start >= end:
             return
         if end - start <= 8 * PIECE:

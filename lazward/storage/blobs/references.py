@@ -14,6 +14,8 @@ from lazward.storage.db import Tx
 from lazward.storage.tables import extent as t
 
 _BATCH = 500
+_INSERT = sa.insert(t)
+_KNOWN = sa.select(t.c.id, t.c.extra).where(t.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def replace(tx: Tx, before: Iterable[str], after: Iterable[str], now: float) -> None:
@@ -31,7 +33,7 @@ def share(tx: Tx, ids: Iterable[str] | Counter[str]) -> None:
     known = _known(tx, counts)
     fresh = [{"id": id, "extra": count} for id, count in counts.items() if id not in known]
     if fresh:
-        tx.execute(sa.insert(t), fresh)
+        tx.execute(_INSERT, fresh)
     for id, count in counts.items():
         if id in known:
             tx.execute(sa.update(t).where(t.c.id == id).values(extra=t.c.extra + count))
@@ -45,7 +47,7 @@ def release(tx: Tx, ids: Iterable[str] | Counter[str], now: float) -> None:
     known = _known(tx, counts)
     gone = [{"id": id, "extra": 0, "dropped": now} for id in counts if id not in known]
     if gone:
-        tx.execute(sa.insert(t), gone)
+        tx.execute(_INSERT, gone)
     for id, count in counts.items():
         if id not in known:
             continue
@@ -73,5 +75,5 @@ def _known(tx: Tx, ids: Iterable[str]) -> dict[str, int]:
     wanted = list(ids)
     found: dict[str, int] = {}
     for at in range(0, len(wanted), _BATCH):
-        found.update(tx.execute(sa.select(t.c.id, t.c.extra).where(t.c.id.in_(wanted[at : at + _BATCH]))).tuples().all())
+        found.update({row.id: row.extra for row in tx.execute(_KNOWN, {"ids": wanted[at : at + _BATCH]})})
     return found

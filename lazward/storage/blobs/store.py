@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
 from lazward.domain.blobs.conditions import ABSENT, NONE, Conditions
+from lazward.domain.blobs.errors import storage_error
 from lazward.domain.blobs.layout import Layout
 from lazward.domain.blobs.names import check_blob, check_header, check_meta
 from lazward.storage.blobs import blocks, containers, gc, listing, materialize, metadata, records
@@ -53,7 +55,8 @@ class BlobStore:
     ) -> BlobInfo:
         """Uploads a local file without reading it into memory. It is copied inside the kernel (sharing its blocks where the file
         system can), since its owner may still change it; with move=True it is taken over."""
-        written = await self.extents.write_file(path, move=move)
+        with _room():
+            written = await self.extents.write_file(path, move=move)
         return await self.commit(BlobKey(account, container, name), [written], headers or {}, meta or {})
 
     async def append(
@@ -66,7 +69,8 @@ class BlobStore:
         draft = Draft("AppendBlob", headers=checked_headers(headers or {}), meta=check_meta(meta or {}))
         turn = self._turns.setdefault(key, asyncio.Lock())
         async with turn:
-            return await append(self.db, self.extents, self.now, key, data, draft, rules or AppendRules(), digests, verify)
+            with _room():
+                return await append(self.db, self.extents, self.now, key, data, draft, rules or AppendRules(), digests, verify)
 
     async def info(self, account: str, container: str, name: str) -> BlobInfo | None:
         """None where there is no such blob, or no such container."""
@@ -89,16 +93,16 @@ class BlobStore:
                 self._layouts.popitem(last=False)
         return info, layout
 
-    async def read(self, account: str, container: str, name: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, account: str, container: str, name: str, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """[start, end) in pieces of at most about a mebibyte; ArmError 404. One version of the blob, whatever happens to it meanwhile."""
         _, layout = await self.find(BlobKey(account, container, name))
         async with aclosing(self.pieces(layout, start, layout.size if end is None else end)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    async def pieces(self, layout: Layout, start: int, end: int) -> AsyncIterator[bytes]:
+    async def pieces(self, layout: Layout, start: int, end: int) -> AsyncGenerator[bytes, None]:
         for id, low, high in layout.pieces(start, end):
-            async with aclosing(self.extents.read(id, low, high)) as pieces:  # type: ignore[type-var]
+            async with aclosing(self.extents.read(id, low, high)) as pieces:
                 async for piece in pieces:
                     yield piece
 
@@ -144,12 +148,16 @@ class BlobStore:
         """Run once a day."""
         return await gc.sweep(self.db, self.extents)
 
+    def close(self) -> None:
+        self.extents.close()
+
     # ---- for the HTTP surface ------------------------------------------------------------------------------------------------
 
     async def write(self, data: bytes | AsyncIterable[bytes], digests: Sequence[Any] = ()) -> Written:
         """Bytes that belong to nothing yet: commit() or stage() them, or discard() them."""
         began = time.monotonic()
-        written = await self.extents.write(data, digests)
+        with _room():
+            written = await self.extents.write(data, digests)
         try:
             gc.check_age(began)
         except records.NOT_COMMITTED:
@@ -182,6 +190,17 @@ class BlobStore:
         except records.NOT_COMMITTED:
             await self.discard(part)
             raise
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A full disk is said, not an unknown error."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise storage_error("InsufficientStorage") from error
+        raise
 
 
 def checked_headers(headers: dict[str, str]) -> dict[str, str]:

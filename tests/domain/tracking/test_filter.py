@@ -59,7 +59,13 @@ def theirs(text: str) -> list[tuple]:
     out = []
     for clause in SearchUtils.parse_search_filter(text):
         kind = {"parameter": "param"}.get(clause["type"], clause["type"])
-        value = float(clause["value"]) if kind == "metric" else clause["value"]
+        value = clause["value"]
+        if kind == "metric":
+            value = float(value)
+        elif clause["key"] == "start_time":
+            value = int(value)  # some releases leave it a text until it is compared
+        elif isinstance(value, list):
+            value = tuple(value)
         out.append((kind, SearchUtils.translate_key_alias(clause["key"]), clause["comparator"].upper(), value))
     return out
 

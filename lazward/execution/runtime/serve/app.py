@@ -10,8 +10,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable
-from typing import Any, Callable
+from typing import Any, Awaitable, Callable, Dict
 from urllib.parse import parse_qs
 
 from .logs import AccessLog, log
@@ -22,8 +21,8 @@ MAX_ID = 100  # characters of a request id that is taken over from the caller
 SERVER_VERSION = b"lazward-serve/1"
 SCORE_METHODS = ("POST", "GET", "HEAD", "OPTIONS")
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[Dict[str, Any]]]
 
 
 class App:

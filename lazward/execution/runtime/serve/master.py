@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from . import logs
@@ -171,7 +172,7 @@ class Master:
         log.error("The model can not be served: %s", worker.error)
         self._stopping.set()
 
-    async def _stop(self, keepers: list[asyncio.Future[Any]]) -> None:
+    async def _stop(self, keepers: Sequence[asyncio.Future[Any]]) -> None:
         """TERM, time to finish requests, KILL."""
         if self._state.status != "failed":
             self._state.status = "stopping"

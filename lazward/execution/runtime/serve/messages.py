@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Tuple
 
-Header = tuple[bytes, bytes]
+Header = Tuple[bytes, bytes]
 JSON_TYPE = b"application/json"
 
 

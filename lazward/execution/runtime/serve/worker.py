@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import signal
@@ -21,8 +20,6 @@ from .settings import Settings
 STATUS_FD = "LAZWARD_SERVE_STATUS_FD"
 PARENT_FD = "LAZWARD_SERVE_PARENT_FD"
 INIT_FAILED = 3  # exit code
-# The gateway closes idle connections, never the worker: else a request could meet a connection that is just being closed.
-KEEP_ALIVE_S = 24 * 3600
 TAIL = 6000  # characters of a traceback that go into the state file
 
 
@@ -47,12 +44,14 @@ def main(index: int) -> int:
         log.error("Worker %d could not load the model\n%s", index, text)
         _report(status, {"error": short(error), "traceback": text[-TAIL:]})
         return INIT_FAILED
+    from .server import serve  # after the user's imports: uvicorn is not what a broken script should fail with
+
     path = worker_socket(settings.socket, index)
     listener = _listen(path)
     _report(status, {"ready": True})
     log.info("Worker %d is ready", index)
     try:
-        _serve(App(model, settings.max_body, settings.cors_origins), listener, settings.grace_s)
+        serve(App(model, settings.max_body, settings.cors_origins), listener, settings.grace_s)
     finally:
         if os.path.exists(path):
             os.unlink(path)
@@ -78,27 +77,6 @@ def _listen(path: str) -> socket.socket:
     listener.listen(1024)
     os.rename(temporary, path)
     return listener
-
-
-def _serve(app: App, listener: socket.socket, grace_s: float) -> None:
-    import uvicorn
-
-    options: dict[str, Any] = {
-        "lifespan": "off",
-        "ws": "none",
-        "log_config": None,
-        "access_log": False,
-        "proxy_headers": False,
-        "server_header": False,
-        "date_header": False,
-        "timeout_keep_alive": KEEP_ALIVE_S,
-        "timeout_graceful_shutdown": max(1, round(grace_s)),
-        "log_level": "warning",
-    }
-    # The environment may hold an old uvicorn: what it does not know yet is left out.
-    known = inspect.signature(uvicorn.Config.__init__).parameters
-    config = uvicorn.Config(app, **{name: value for name, value in options.items() if name in known})
-    uvicorn.Server(config).run(sockets=[listener])
 
 
 def _follow_master(fd: int, grace_s: float) -> None:

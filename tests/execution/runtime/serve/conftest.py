@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.execution.runtime.serve.processes import DEADLINE_S, Running
@@ -18,3 +20,4 @@ def run():
         if server.process.poll() is None:
             server.process.terminate()
             server.process.wait(DEADLINE_S)
+        shutil.rmtree(server.folder, ignore_errors=True)

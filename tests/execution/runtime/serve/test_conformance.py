@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -130,7 +131,7 @@ def pythons() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def oracle():
+def oracle(tmp_path_factory):
     """oracle(script) -> a client on the reference server."""
     processes = []
 
@@ -139,7 +140,7 @@ def oracle():
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         argv = [ORACLE, "--entry_script", str(SCRIPTS / f"{script}.py"), "--port", str(port)]
-        home = tempfile.mkdtemp(prefix="lz-")
+        home = str(tmp_path_factory.mktemp("home"))
         env = {"PATH": os.environ["PATH"], "HOME": home}
         processes.append(subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home, env=env))
         client = httpx2.Client(base_url=f"http://127.0.0.1:{port}")
@@ -162,10 +163,11 @@ def oracle():
 @pytest.fixture(params=pythons(), ids=lambda path: "environment" if path == sys.executable else "with-inference-schema")
 def ours(request):
     """ours(script) -> a client on our server."""
-    processes = []
+    processes, folders = [], []
 
     def start(script: str) -> httpx2.Client:
-        folder = Path(tempfile.mkdtemp(prefix="lz-"))
+        folder = Path(tempfile.mkdtemp(prefix="lz-"))  # short, for unix sockets
+        folders.append(folder)
         service = Service(
             Path(request.param), folder / "s", folder / "state", folder / "log", SCRIPTS, f"{script}.py", timeout_s=60
         )
@@ -180,6 +182,8 @@ def ours(request):
     for process in processes:
         process.terminate()
         process.wait()
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def facts(answer: httpx2.Response) -> dict:

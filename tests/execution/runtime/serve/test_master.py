@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ import httpx2
 import psutil
 import pytest
 
+from lazward.execution.runtime.serve import master
+from lazward.execution.runtime.serve.settings import Settings
+from lazward.execution.runtime.serve.state import WorkerState
 from lazward.execution.serving import probe, probe_socket, process_spec, worker_sockets
 from tests.execution.runtime.serve.processes import DEADLINE_S, wait_for
 
@@ -124,3 +128,27 @@ def test_wrong_settings_are_named(run):
     server = run(ECHO, env={"SCORING_TIMEOUT_MS": "soon"})
     assert server.process.wait(DEADLINE_S) == 2
     assert "SCORING_TIMEOUT_MS must be a number, not 'soon'" in server.log
+
+
+async def test_a_worker_that_does_not_answer_is_killed(monkeypatch, tmp_path):
+    monkeypatch.setattr(master, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(master, "HUNG_AFTER_S", 0.05)
+    env = {"LAZWARD_SERVE_SOCKET": f"/tmp/lz-hung-{os.getpid()}", "LAZWARD_SERVE_STATE": str(tmp_path / "state")}
+    settings = Settings.read({**env, "AZUREML_ENTRY_SCRIPT": "score.py", "SCORING_TIMEOUT_MS": "1"})
+    killed = asyncio.Event()
+
+    class Process:
+        kill = staticmethod(killed.set)
+
+    async def silence(_reader, _writer):
+        await killed.wait()
+
+    worker = WorkerState(0, f"{settings.socket}.0")
+    server = await asyncio.start_unix_server(silence, worker.socket)
+    watching = asyncio.create_task(master.Master(settings)._watch(worker, Process()))
+    await asyncio.sleep(0.1)
+    assert not killed.is_set()  # it is not ready yet: init() may take its time
+    worker.become("ready")
+    await asyncio.wait_for(watching, DEADLINE_S)
+    assert killed.is_set()
+    server.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 
 import psutil
 import pytest
@@ -68,8 +66,8 @@ def test_workers_end_with_their_master(run):
     assert (len(gone), alive) == (2, [])
 
 
-def test_modules_of_the_server_do_not_shadow_those_of_the_user(run):
-    folder = Path(tempfile.mkdtemp(prefix="lz-"))
+def test_modules_of_the_server_do_not_shadow_those_of_the_user(run, tmp_path):
+    folder = tmp_path
     for name in ("app", "scoring", "master", "worker", "messages", "logs", "settings"):
         (folder / f"{name}.py").write_text("WHO = 'user'")
     script = "import app, scoring, master, worker, messages, logs, settings\ndef init(): pass\n"

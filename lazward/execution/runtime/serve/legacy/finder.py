@@ -7,10 +7,10 @@ import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Dict, Tuple
 
 # name -> (module of this package, names it offers). An empty module name is a bare package.
-Table = dict[str, tuple[str, tuple[str, ...]]]
+Table = Dict[str, Tuple[str, Tuple[str, ...]]]
 _PACKAGE: tuple[str, tuple[str, ...]] = ("", ())
 _REQUEST = ("aml", ("AMLRequest", "rawhttp"))
 _RESPONSE = ("aml", ("AMLResponse",))

@@ -51,7 +51,7 @@ def _convert(sample: Any, value: Any) -> Any:
         return value
     if sample is not None and not isinstance(value, type(sample)):
         raise ValueError(f"expected {type(sample).__name__}, got {type(value).__name__}")
-    if isinstance(sample, dict):
+    if isinstance(sample, dict) and isinstance(value, dict):
         return {key: _convert_nested(sample.get(key), item) for key, item in value.items()}
     return value
 
