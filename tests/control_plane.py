@@ -7,8 +7,10 @@ them, as the worker would.
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,8 +237,14 @@ class Plane:
 
         return self.db.read_now(read)
 
-    def state(self) -> dict[str, list[Any]]:
-        """What changes with every write: quicker than dump() where there is much."""
+    @functools.cached_property
+    def watch(self) -> sqlite3.Connection:
+        return sqlite3.connect(str(self.db.engine.url.database))
+
+    def state(self) -> Any:
+        """What changes with every write: quicker than dump() where there is much. SQLite counts commits that wrote anything."""
+        if self.kind == "sqlite":
+            return self.watch.execute("pragma data_version").fetchone()
 
         def read(tx: Tx) -> dict[str, list[Any]]:
             r = tables.resource.c

@@ -15,6 +15,7 @@ from lazward import __version__
 from lazward.apps.arm import actions_workspaces, engine, operations
 from lazward.apps.arm.authorization import authorization_routes
 from lazward.apps.arm.locations import location_routes
+from lazward.apps.arm.openapi import openapi_routes
 from lazward.apps.arm.platform import ARM, platform_routes
 from lazward.apps.arm.storage_accounts import storage_routes
 from lazward.apps.blob.routes import blob_routes
@@ -57,6 +58,7 @@ def all_routes(services: Services) -> list[Route]:
         Route(("GET",), "/", status_page, public("shows the server's name and the way in, no state"), ARM),
         Route(("GET",), "/runs/{name}", status_page, public("the page at /, where clients' links to a run lead until the studio is there"), ARM),
         Route(("GET",), "/metrics", metrics, signed_in("counters of requests, without names"), ARM),
+        *openapi_routes(),
         *metadata_routes(services),
         *token_routes(services),
         *discovery_routes(),

@@ -6,6 +6,7 @@ import time
 
 import lazward.domain.resources
 import lazward.orchestration.endpoints
+import lazward.orchestration.housekeeping
 import lazward.orchestration.jobs
 import lazward.orchestration.workspaces  # noqa: F401 - these register the handlers
 from lazward.apps.serving.gateway import Gateway
@@ -46,6 +47,7 @@ def limited(capacity: Capacity, settings: Settings) -> Capacity:
 def standing_work(tx: Tx, now: float) -> None:
     """Work that must always be there: the gateway in step with the database, a keeper for every deployment."""
     tasks.enqueue(tx, "gateway.sync", "gateway", {}, now)
+    tasks.enqueue(tx, "housekeeping", "server", {}, now + 5)
     for row in resources.every(tx, DEPLOYMENTS):
         if facts_of(row).get("instances"):
             tasks.enqueue(tx, "deployment.keep", row.key, {}, now)

@@ -14,6 +14,8 @@ from lazward.contract.errors import ArmError
 
 ML = "Microsoft.MachineLearningServices"
 
+MAX_NAME = 255
+
 # Names become path pieces and SQL keys: control characters, separators and dot-only names are refused for all types.
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f/\\?#%&<>\"*|]")
 # Characters that nobody sees, or that turn the ones around them: two names that look alike must be one name.
@@ -22,14 +24,17 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def check_name(name: str, target: str = "name") -> str:
     """Returns `name` if it can be part of an id; raises ArmError 400 otherwise."""
-    if not name or len(name) > 255 or name.strip(".") == "" or name != name.strip() or _FORBIDDEN.search(name) or not (name.isascii() or _seen(name)):
+    if not name or len(name) > MAX_NAME or name.strip(".") == "" or name != name.strip() or _FORBIDDEN.search(name) or not (name.isascii() or _fits(name)):
         shown = name[:64].encode("ascii", "backslashreplace").decode()
         raise ArmError(400, "InvalidResourceName", f"'{shown}' is not a valid resource name.", target)
     return name
 
 
-def _seen(name: str) -> bool:
-    return unicodedata.is_normalized("NFC", name) and not any(unicodedata.category(c) in _UNSEEN for c in name)
+def _fits(name: str) -> bool:
+    """Of a name beyond ASCII. Its bytes are limited: ids are keys of an index, and PostgreSQL's entries have an end."""
+    if any(unicodedata.category(c) in _UNSEEN for c in name):
+        return False
+    return unicodedata.is_normalized("NFC", name) and len(name.encode()) <= MAX_NAME
 
 
 @dataclass(frozen=True)

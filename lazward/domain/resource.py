@@ -19,6 +19,7 @@ from lazward.contract.ids import ML, ResourceId
 
 Doc = dict[str, Any]
 
+MAX_TAG, MAX_TAG_VALUE = 250, 8000  # characters; a job's tags are its run's, which MLflow limits alike
 MAX_COMPARED = 100_000  # characters of a text that is compared as YAML
 
 PRIVATE = "lazward"  # member of a document that is ours alone: never taken from a client, never shown
@@ -133,9 +134,19 @@ def check_shape(declared: ResourceType, doc: Doc) -> None:
         value = doc.get(name)
         if value is not None and not isinstance(value, kind):
             raise ArmError(400, "ValidationError", f"Expected `{word}` at {name}.", name)
-    for target, tags in (("tags", doc.get("tags")), ("properties.tags", properties.get("tags"))):
-        if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str | int | float | bool | type(None)) for v in tags.values())):
-            raise ArmError(400, "ValidationError", "Tags are an object of strings.", target)
+    for holder, target in ((doc, "tags"), (doc["properties"], "properties.tags")):
+        if holder.get("tags") is not None:
+            holder["tags"] = read_tags(holder["tags"], target)
+
+
+def read_tags(tags: Any, target: str) -> dict[str, str]:
+    """Tags as texts, without those that are null; ArmError 400."""
+    if not isinstance(tags, dict) or not all(isinstance(value, str | int | float | bool | type(None)) for value in tags.values()):
+        raise ArmError(400, "ValidationError", "Tags are an object of strings.", target)
+    for name, value in tags.items():
+        if len(name) > MAX_TAG or len(str(value)) > MAX_TAG_VALUE:
+            raise ArmError(400, "ValidationError", f"A tag's name has up to {MAX_TAG} characters, its value up to {MAX_TAG_VALUE}.", f"{target}.{name[:40]}")
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in tags.items() if value is not None}
 
 
 def _typed(raw: Any, read: Any) -> Any:

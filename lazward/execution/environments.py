@@ -135,7 +135,9 @@ class EnvironmentCache:
         started = time.monotonic()
         log(f"resolving {len(packages.requirements) + len(packages.soft) + len(extra)} requirements")
         await self._fetch_python(packages.python, log)
-        work = self._temporary("resolve")
+        for left in (self.root / "tmp").glob(f"resolve-{request}-*"):  # of one that was killed: the lock of this request is ours now
+            shutil.rmtree(left, ignore_errors=True)
+        work = self._temporary(f"resolve-{request}")
         try:
             resolver = Resolver(self.uv, self.interpreters, settings, work, self.gpus, log)
             resolution = await resolver.resolve(packages, extra, context)

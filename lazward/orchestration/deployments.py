@@ -304,7 +304,9 @@ async def _start_again(runtime: Runtime, key: str, generation: int, instance: In
     now = runtime.now()
     if status.state == "ended":
         ended = status.ended or now
-        instance.crashes = 0 if ended - (status.started or ended) > STABLE_S else instance.crashes + 1
+        # Canceled: the server was stopped in good order, and took it with it.
+        good = status.reason == "canceled" or ended - (status.started or ended) > STABLE_S
+        instance.crashes = 0 if good else instance.crashes + 1
         left = ended + min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(instance.crashes, 10)) - now if instance.crashes else 0.0
         if left > 0:
             return min(left, LOOK_S)

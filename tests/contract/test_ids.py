@@ -48,7 +48,7 @@ class TestParse:
 
 
 class TestCheckName:
-    @pytest.mark.parametrize("name", ["..", ".", "", "a\0b", "a/b", "a\\b", "a?b", "a#b", "a%2e", " a", "a ", "a\u202eb", "a\u200bb", "a\u00adb", "a\u0301", "a\u2028b", "a\ue000", "a\U000e0041b", "a\ud800", "a\u061cb", "x" * 256, "a\nb"])
+    @pytest.mark.parametrize("name", ["..", ".", "", "a\0b", "a/b", "a\\b", "a?b", "a#b", "a%2e", " a", "a ", "名" * 86, "a\u202eb", "a\u200bb", "a\u00adb", "a\u0301", "a\u2028b", "a\ue000", "a\U000e0041b", "a\ud800", "a\u061cb", "x" * 256, "a\nb"])
     def test_s2_refuses_names_that_could_lead_elsewhere(self, name):
         with pytest.raises(ArmError):
             check_name(name)

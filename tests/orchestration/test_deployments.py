@@ -209,7 +209,7 @@ class TestAnotherWorkerTakesOver:
 class TestKeep:
     async def kill(self, online) -> None:
         """The whole model server, as a machine that runs out of memory does it."""
-        generation, [instance] = serving(online)
+        _, [instance] = serving(online)
         os.kill((await asyncio.to_thread(deployments_status, instance)).pid, signal.SIGKILL)
 
     async def test_what_ends_by_itself_is_started_again_on_the_same_sockets(self, online):

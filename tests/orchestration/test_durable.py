@@ -134,3 +134,70 @@ class TestWorker:
         stop.set()
         await running
         assert ended.error["code"] == "NotImplemented"
+
+
+class TestLeases:
+    async def test_a_machine_that_slept_does_not_run_its_work_twice(self, db, clock):
+        """The lease of what this process works on ran out while it was suspended; it is still its own."""
+        runs, woken, go = [], asyncio.Event(), asyncio.Event()
+
+        async def work(w):
+            runs.append(1)
+            woken.set()
+            await go.wait()
+            return Outcome()
+
+        async def other(w):
+            go.set()
+            return Outcome()
+
+        durable.HANDLERS |= {"k": work, "other": other}
+        task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
+        worker = Worker(db, None, clock, "w")
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        await asyncio.wait_for(woken.wait(), 10)
+        clock.forward(durable.LEASE_S * 10)
+        await db.write(tasks.enqueue, "other", "s", {}, clock())
+        worker.wake.set()
+        assert (await wait_ended(db, task_id)).status == "Succeeded"
+        stop.set()
+        await running
+        assert runs == [1]
+
+    async def test_work_that_kills_its_workers_is_given_up_and_the_resource_says_so(self, db, clock):
+        said = []
+        durable.HANDLERS["k"] = lambda w: asyncio.sleep(3600)
+        durable.ON_FAILURE["k"] = lambda tx, task, error, now: said.append(error.code)
+        task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
+        for _ in range(durable.MAX_ATTEMPTS):  # each claimed it and died before its first heartbeat
+            assert await db.write(tasks.claim, "w", 1, clock(), durable.LEASE_S)
+            await db.write(tasks.release_worker, "w", died=True)
+        worker = Worker(db, None, clock, "w")
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        clock.forward(1)
+        worker.wake.set()
+        ended = await wait_ended(db, task_id)
+        stop.set()
+        await running
+        assert ended.error["code"] == "RepeatedCrash" and said == ["RepeatedCrash"]
+
+    async def test_what_was_asked_for_again_while_it_ran_runs_again(self, db, clock):
+        runs = []
+
+        async def work(w):
+            runs.append(1)
+            if len(runs) == 1:
+                await db.write(tasks.enqueue, "k", "s", {}, clock())
+            return Outcome()
+
+        durable.HANDLERS["k"] = work
+        task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
+        worker = Worker(db, None, clock, "w")
+        stop = asyncio.Event()
+        running = asyncio.create_task(worker.run(stop))
+        assert (await wait_ended(db, task_id)).status == "Succeeded"
+        stop.set()
+        await running
+        assert runs == [1, 1]

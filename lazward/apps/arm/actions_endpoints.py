@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from starlette.responses import Response
 
@@ -33,11 +34,16 @@ def endpoint_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) ->
     known = (ctx_vault().get_json(tx, f"endpoint:{row.key}") or {}) if before is not None else {}
     keys = {name: given.get(name) or known.get(name) or new_key() for name in ("primaryKey", "secondaryKey")}
     for name, key in keys.items():
-        if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
-            raise bad_request("A key has at least 16 printable ASCII characters and no space.", f"properties.keys.{name}")
+        _check_key(key, f"properties.keys.{name}")
     if keys != known:
         ctx_vault().put_json(tx, f"endpoint:{row.key}", keys, ctx.now)
     resources.update(tx, row, ctx.now)
+
+
+def _check_key(key: Any, target: str) -> None:
+    """Raises ArmError 400 for what could not be sent in a header, or be guessed."""
+    if not isinstance(key, str) or not 16 <= len(key) <= 1000 or not key.isascii() or not key.isprintable() or " " in key:
+        raise bad_request("A key has 16 to 1000 printable ASCII characters and no space.", target)
 
 
 @action("workspaces/onlineEndpoints", "listKeys")
@@ -53,13 +59,17 @@ async def regenerate_keys(call: Call) -> Response:
     kind = str(body.get("keyType", ""))
     if kind not in ("Primary", "Secondary"):
         raise bad_request(f"keyType is Primary or Secondary, not '{kind[:40]}'.", "keyType")
+    if call.row.properties["authMode"] != "Key":
+        raise bad_request(f"The endpoint '{call.row.name}' uses {call.row.properties['authMode']}; it has no keys.", "properties.authMode")
     member = f"{kind.lower()}Key"
+    given = body.get("keyValue")
+    if given is not None and given != "":
+        _check_key(given, "keyValue")
 
     def save(tx: Tx) -> str:
         known = ctx_vault().get_json(tx, f"endpoint:{call.key}") or {}
-        given = body.get("keyValue")
         # The SDK sends the current value along with its wish for another one.
-        fresh = given if given and given != known.get(member) and len(given) >= 16 else new_key()
+        fresh = given if given and given != known.get(member) else new_key()
         ctx_vault().put_json(tx, f"endpoint:{call.key}", {**known, member: fresh}, call.ctx.now)
         return tasks.enqueue(tx, "endpoint.apply", call.key, {}, call.ctx.now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from lazward.apps.arm.platform import versioned
 from lazward.apps.chain import Context, Route, Surface, json_response, render_arm_error, signed_in
 from lazward.domain.ports import Capacity
 from lazward.execution.capacity import GpuCount, measure
@@ -19,8 +20,8 @@ ALIASES = ("Standard_DS3_v2", "STANDARD_DS3_V2", "Standard_DS2_v2", "Standard_D2
 def location_routes() -> list[Route]:
     seen = signed_in("facts of the machine that every user of it may know")
     return [
-        Route(("GET",), _BASE + "/vmSizes", sizes, seen, LOCATIONS),
-        Route(("GET",), _BASE + "/usages", usages, seen, LOCATIONS),
+        Route(("GET",), _BASE + "/vmSizes", versioned(sizes), seen, LOCATIONS),
+        Route(("GET",), _BASE + "/usages", versioned(usages), seen, LOCATIONS),
     ]
 
 

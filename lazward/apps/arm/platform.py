@@ -23,7 +23,7 @@ from lazward.apps.chain import (
 from lazward.contract.envelope import check_api_version, timestamp
 from lazward.contract.errors import ArmError, bad_request, conflict, not_found, not_implemented
 from lazward.contract.ids import ML, ResourceId, check_name
-from lazward.domain.resource import REGISTRY, Doc, check_location, merge_patch
+from lazward.domain.resource import REGISTRY, Doc, check_location, merge_patch, read_tags
 from lazward.domain.resources.workspaces import BUILT_IN_REGISTRY
 from lazward.storage import resources, tasks
 from lazward.storage.db import Tx
@@ -133,12 +133,13 @@ async def put_group(ctx: Context) -> Response:
         if row is None:
             if patch:
                 raise not_found(f"Resource group '{rid.group}'", code="ResourceGroupNotFound")
-            doc = {"location": body.get("location") or location, "tags": body.get("tags") or {}, "properties": {"provisioningState": "Succeeded"}}
+            doc = {"location": body.get("location") or location, "tags": read_tags(body.get("tags") or {}, "tags"), "properties": {"provisioningState": "Succeeded"}}
             return resources.insert(tx, ResourceId(above.name, rid.group), doc, ctx.now, type_=GROUP), False
         if row.properties.get("provisioningState") == "Deleting":
             raise conflict(f"The resource group '{row.name}' is being deleted.")
         check_location(body, row.doc)
-        row.doc = {**row.doc, "tags": merge_patch(row.doc.get("tags"), body.get("tags") or {}) if patch else body.get("tags") or {}}
+        tags = merge_patch(row.doc.get("tags"), body.get("tags") or {}) if patch else body.get("tags") or {}
+        row.doc = {**row.doc, "tags": read_tags(tags, "tags")}
         return resources.update(tx, row, ctx.now), True
 
     row, existed = await ctx.db.write(save)
@@ -310,9 +311,8 @@ def _check_group(body: Any) -> None:
         raise bad_request("The request body must be a JSON object.", "body", "InvalidRequestContent")
     if not isinstance(body.get("location"), str | None):
         raise bad_request("The location is a text.", "location", "InvalidRequestContent")
-    tags = body.get("tags")
-    if tags is not None and not (isinstance(tags, dict) and all(isinstance(v, str | int | float | bool | type(None)) for v in tags.values())):
-        raise bad_request("Tags are an object of strings.", "tags", "InvalidRequestContent")
+    if body.get("tags") is not None:
+        read_tags(body["tags"], "tags")
 
 
 def _subscription(ctx: Context, row: Row) -> Doc:

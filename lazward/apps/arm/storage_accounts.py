@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from lazward.apps.arm.platform import versioned
 from lazward.apps.chain import Context, Route, Surface, action, json_response, render_arm_error
 from lazward.contract.errors import not_found
 from lazward.identity.sas import account_key
@@ -19,9 +20,9 @@ _HOMES = ("microsoft.machinelearningservices/workspaces", "microsoft.machinelear
 def storage_routes() -> list[Route]:
     kind = "Microsoft.Storage/storageAccounts"
     return [
-        Route(("GET",), _ACCOUNT, get_account, action(f"{kind}/read", _ACCOUNT), STORAGE),
-        Route(("DELETE",), _ACCOUNT, delete_account, action(f"{kind}/delete", _ACCOUNT), STORAGE),
-        Route(("POST",), _ACCOUNT + "/listKeys", list_keys, action(f"{kind}/listKeys/action", _ACCOUNT), STORAGE),
+        Route(("GET",), _ACCOUNT, versioned(get_account), action(f"{kind}/read", _ACCOUNT), STORAGE),
+        Route(("DELETE",), _ACCOUNT, versioned(delete_account), action(f"{kind}/delete", _ACCOUNT), STORAGE),
+        Route(("POST",), _ACCOUNT + "/listKeys", versioned(list_keys), action(f"{kind}/listKeys/action", _ACCOUNT), STORAGE),
     ]
 
 

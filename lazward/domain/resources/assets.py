@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from lazward.contract.errors import bad_request
 from lazward.contract.ids import ResourceId
 from lazward.domain.resource import BeforeWrite, Doc, ResourceType, WriteContext, resource
 
+_HASH = re.compile(r"[0-9A-Za-z+/=_-]{1,128}")
 Strings = dict[str, Any]
 
 
@@ -150,7 +152,7 @@ def fill_component(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
 
 def hash_of(doc: Doc) -> str | None:
     found = (doc["properties"].get("properties") or {}).get("hash_sha256")
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, str) and _HASH.fullmatch(found) else None
 
 
 def of_version(doc: Doc, value: str) -> bool:

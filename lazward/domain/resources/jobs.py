@@ -11,7 +11,8 @@ from lazward.contract.errors import ArmError, bad_request, conflict, not_impleme
 from lazward.contract.ids import check_name
 from lazward.domain.commands import check_command
 from lazward.domain.durations import parse_duration
-from lazward.domain.resource import Doc, WriteContext, resource
+from lazward.domain.resource import MAX_TAG_VALUE, Doc, WriteContext, resource
+from lazward.domain.tracking.names import MAX_EXPERIMENT_NAME
 from lazward.domain.variables import check_variables
 
 INPUT_TYPES = ("literal", "uri_file", "uri_folder", "mltable", "custom_model", "mlflow_model", "triton_model")
@@ -80,7 +81,7 @@ def fill_job(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     if not _NAME.fullmatch(ctx.rid.name):
         raise bad_request("The name of a job has letters, digits, '-', '_' and '.' and starts with a letter or digit.", "name")
     problems: list[ArmError] = []
-    for check in (_check_inputs, _check_outputs, _check_command, check_variables, _check_distribution, _check_asked, _check_limits):
+    for check in (_check_inputs, _check_outputs, _check_command, check_variables, _check_names, _check_distribution, _check_asked, _check_limits):
         try:
             check(properties)
         except ArmError as error:
@@ -234,6 +235,14 @@ def _check_asked(properties: Doc) -> None:
     memory = more.get("memory")
     if memory is not None and not (isinstance(memory, str | int) and not isinstance(memory, bool) and _MEMORY.fullmatch(str(memory).strip())):
         raise bad_request(f"'{str(memory)[:40]}' is not an amount of memory such as 4Gi or 512m.", "properties.resources.properties.memory", "InvalidResources")
+
+
+def _check_names(properties: Doc) -> None:
+    experiment = properties.get("experimentName")
+    if experiment is not None and len(experiment) > MAX_EXPERIMENT_NAME:
+        raise bad_request(f"The name of an experiment has up to {MAX_EXPERIMENT_NAME} characters.", "properties.experimentName")
+    if len(properties.get("displayName") or "") > MAX_TAG_VALUE:
+        raise bad_request(f"A displayName has up to {MAX_TAG_VALUE} characters.", "properties.displayName")
 
 
 def _check_limits(properties: Doc) -> None:

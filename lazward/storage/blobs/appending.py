@@ -5,6 +5,7 @@ Extents never change, so an append writes a new one and the metadata moves to it
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from typing import Any
@@ -32,10 +33,10 @@ class AppendRules(msgspec.Struct, frozen=True):
 
 async def append(
     db: Database, extents: Extents, now: Callable[[], float], key: BlobKey, data: bytes | AsyncIterable[bytes], draft: Draft, rules: AppendRules,
-    digests: Sequence[Any] = (), verify: Callable[[], None] = lambda: None,
+    turn: asyncio.Lock, digests: Sequence[Any] = (), verify: Callable[[], None] = lambda: None,
 ) -> BlobInfo:
-    """One append at a time for each blob and process; draft is what an absent blob becomes. verify: called once all is read, before
-    anything is visible."""
+    """draft: what an absent blob becomes. turn: the blob's; taken once all data is here, so a slow client keeps nobody waiting.
+    verify: called before anything is visible."""
     began = time.monotonic()
     coming = batches(_stream(data), FOLD_LIMIT)
     head = b"".join(await anext(coming, []))
@@ -44,7 +45,8 @@ async def append(
         for digest in digests:
             digest.update(head)
         verify()
-        return await _small(db, extents, now, key, head, draft, rules)
+        async with turn:
+            return await _small(db, extents, now, key, head, draft, rules)
 
     async def whole() -> AsyncIterator[bytes]:
         yield head
@@ -58,10 +60,12 @@ async def append(
     try:
         verify()
         gc.check_age(began)
-        while True:
-            seen = await _seen(db, key, rules)
-            if info := await db.write(metadata.append, key, seen and seen.etag, 0, (written.id, written.size), draft, now(), rules.wanted, rules.size_limit):
-                return info
+        async with turn:
+            while True:
+                seen = await _seen(db, key, rules)
+                etag = seen.etag if seen else None
+                if info := await db.write(metadata.append, key, etag, 0, (written.id, written.size), draft, now(), rules.wanted, rules.size_limit):
+                    return info
     except records.NOT_COMMITTED:
         await extents.delete([written.id])
         raise

@@ -68,9 +68,8 @@ class BlobStore:
         key = BlobKey(account, container, check_blob(name))
         draft = Draft("AppendBlob", headers=checked_headers(headers or {}), meta=check_meta(meta or {}))
         turn = self._turns.setdefault(key, asyncio.Lock())
-        async with turn:
-            with _room():
-                return await append(self.db, self.extents, self.now, key, data, draft, rules or AppendRules(), digests, verify)
+        with _room():
+            return await append(self.db, self.extents, self.now, key, data, draft, rules or AppendRules(), turn, digests, verify)
 
     async def info(self, account: str, container: str, name: str) -> BlobInfo | None:
         """None where there is no such blob, or no such container."""

@@ -65,7 +65,7 @@ async def test_s2_s3_no_way_out(app, path):
     for method in ("GET", "PUT", "DELETE"):
         status, body = await app.raw(method, f"{FILES}/{path}", b"evil" if method == "PUT" else b"")
         assert status in (400, 404), (method, path, body)
-        if "%00" not in path:  # which the chain refuses before it is known whose error it would be
+        if "%00" not in path:  # that one the chain refuses before it knows whose address it is
             assert json.loads(body)["error_code"] in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
     async with app.client() as client:
         for query in (f"{FILES}?path={quote(path)}", f"{PLAIN}/api/2.0/mlflow/artifacts/list?run_id=r1&path={quote('../' + path)}"):

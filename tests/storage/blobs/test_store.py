@@ -187,6 +187,21 @@ class TestAppend:
         await store.collect()
         assert got + b"".join([p async for p in reading]) == b"x" * 50
 
+    async def test_a_slow_one_keeps_nobody_waiting(self, store):
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow():
+            yield b"slow"
+            arrived.set()
+            await go_on.wait()
+
+        waiting = asyncio.create_task(store.append(ACCOUNT, CONTAINER, "log", slow()))
+        await arrived.wait()
+        await store.append(ACCOUNT, CONTAINER, "log", b"quick,")
+        go_on.set()
+        await waiting
+        assert await store.read_all(ACCOUNT, CONTAINER, "log") == b"quick,slow"
+
     async def test_rules(self, store, stored):
         with pytest.raises(ArmError) as caught:
             await store.append(ACCOUNT, CONTAINER, "log", b"x", rules=AppendRules(create=False))
