@@ -44,7 +44,7 @@ def build_chain(settings: Settings, db: Database) -> Chain:
         "blobs": build_blobs(settings, db), "master_key": master_key, "vault": vault,
         "blob_hosts": frozenset(f"{host}:{settings.port}" for host in hosts),
     })
-    services.extras["jobs"] = StoredJobs(db, settings, master_key)
+    services.extras["jobs"] = StoredJobs(db, settings, master_key, authority)
     services.extras["models"] = StoredModels(db, settings)
     return Chain(services, all_routes(services), fallback=ARM)
 

@@ -10,12 +10,15 @@ from typing import Any
 
 from lazward.apps.arm import engine
 from lazward.apps.arm.engine import Facts
+from lazward.apps.history.runs import Change
 from lazward.apps.mlflow.registry import ModelVersion, RegisteredModel
 from lazward.contract.caller import SYSTEM, Caller
+from lazward.contract.envelope import system_data
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, parse
 from lazward.domain.resource import Doc
 from lazward.domain.settings import Settings
+from lazward.orchestration.authority import JOB_TOKEN_S, Authority
 from lazward.orchestration.data import locate
 from lazward.orchestration.job_services import OWN as OWN_SERVICES
 from lazward.orchestration.job_services import service_token
@@ -137,7 +140,8 @@ class StoredModels:
 class StoredJobs:
     """Implements JobsPort: what run history tells of a job beyond its run."""
 
-    def __init__(self, db: Database, settings: Settings, master_key: bytes):
+    def __init__(self, db: Database, settings: Settings, master_key: bytes, authority: Authority):
+        self.authority = authority
         self.db = db
         self.settings = settings
         self.master_key = master_key
@@ -154,6 +158,35 @@ class StoredJobs:
             return facts
 
         return await self.db.read(find)
+
+    async def patch(self, workspace: str, run_id: str, change: Change, caller: Caller) -> None:
+        """What run history's PATCH says of a job, written into its document; hidden is isArchived."""
+
+        def edit(tx: Tx) -> None:
+            row = resources.get(tx, f"{workspace}/jobs/{run_id}")
+            if row is None:
+                return
+            facts = row.properties
+            if change.hidden is not None:
+                facts["isArchived"] = row.archived = change.hidden
+            for member, value in (("displayName", change.display_name), ("description", change.description)):
+                if value is not None:
+                    facts[member] = value
+            for member, more in (("tags", change.tags), ("properties", change.properties)):
+                if more:
+                    facts[member] = {**(facts.get(member) or {}), **more}
+            row.doc["systemData"] = system_data(caller, time.time(), row.doc.get("systemData"))
+            resources.update(tx, row, time.time())
+
+        await self.db.write(edit)
+
+    async def token(self, workspace: str, run_id: str) -> tuple[str, float] | None:
+        """A fresh token of a job that runs, and its expiry; None when it is over."""
+        row = await self.db.read(resources.get, f"{workspace}/jobs/{run_id}")
+        if row is None or row.properties.get("status") in ("Completed", "Failed", "Canceled"):
+            return None
+        token, _ = self.authority.for_job((row.doc.get("lazward") or {}).get("submittedBy", ""), workspace, run_id)
+        return token, time.time() + JOB_TOKEN_S
 
     async def services(self, workspace: str, run_id: str, node: str) -> dict[str, Any] | None:
         """The interactive services of a job's node, with the token that opens a notebook server: the route asks for jobs/write.
