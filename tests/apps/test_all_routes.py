@@ -18,7 +18,7 @@ from lazward.storage.db import Database
 
 # Who adds a route that asks nobody who they are adds it here too, and has thought about it.
 PUBLIC = {
-    "/", "/healthz", "/metadata/endpoints", "/common/discovery/instance", "/device", "/msi/token", "/discovery", "/discovery/{rest:path}", "/runs/{name}",
+    "/", "/healthz", "/openapi.json", "/metadata/endpoints", "/common/discovery/instance", "/device", "/msi/token", "/discovery", "/discovery/{rest:path}", "/runs/{name}",
     *(f"/TENANT{rest}" for version in ("/v2.0", "") for rest in (
         f"{version}/.well-known/openid-configuration", f"/discovery{version}/keys", f"/oauth2{version}/token", f"/oauth2{version}/devicecode", f"/oauth2{version}/authorize",
     )),
