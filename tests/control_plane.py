@@ -282,7 +282,7 @@ def make_plane(url: str, folder: Path, *, real: bool = False, **settings: Any) -
     services = Services(db, authority, chosen, clock, hosts, {
         "blobs": build_blobs(chosen, db), "master_key": MASTER_KEY, "vault": vault, "blob_hosts": frozenset(f"{h}:8443" for h in hosts),
     })
-    services.extras["jobs"] = StoredJobs(db, chosen, MASTER_KEY)
+    services.extras["jobs"] = StoredJobs(db, chosen, MASTER_KEY, authority)
     services.extras["models"] = StoredModels(db, chosen)
     chain = Chain(services, all_routes(services), fallback=ARM)
     db.write_now(seed_platform, SUBSCRIPTION, Caller(OWNER, OWNER, tenant="tenant"), chosen, clock())
