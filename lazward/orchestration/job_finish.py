@@ -150,7 +150,9 @@ def set_state(tx: Tx, key: str, status: str, now: float, change: Callable[[Row],
     if change:
         change(row)
     resources.update(tx, row, now)
-    runs.set_status(tx, parse(row.id).workspace.key, row.name, status, now)
+    runs.set_status(tx, row.scope, row.name, status, now)
+    if status in ("Completed", "Failed", "Canceled") and row.parent != row.scope:
+        tx.stirred.add(row.parent)
     return row
 
 

@@ -14,25 +14,28 @@ from lazward.storage import resources, runs, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
+TASKS = {"Command": "job.run", "Pipeline": "pipeline.run", "Sweep": "sweep.run"}
 
-def submit(tx: Tx, job: Row, now: float, caller: Any) -> None:
-    """In the transaction of the PUT: the run in its experiment, and the task."""
+
+def submit(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None = None) -> None:
+    """In the transaction of the PUT: the run in its experiment, and the task. parent: the job it is a part of."""
     facts = job.properties
-    workspace = job.parent
+    workspace = job.scope
     check_references(tx, job)
     experiment = runs.create_job_run(
-        tx, workspace, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, dict(facts.get("tags") or {}), now
+        tx, workspace, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, dict(facts.get("tags") or {}), now,
+        parent.name if parent else None,
     )
-    job.doc["lazward"] = {"submittedBy": caller.id, "submitterName": caller.name, "submitterKind": caller.kind, "experimentId": experiment}
+    job.doc["lazward"] = {**job.doc.get("lazward", {}), "submittedBy": caller.id, "submitterName": caller.name, "submitterKind": caller.kind, "experimentId": experiment}
     facts["properties"] = {"_azureml.ComputeTargetType": "local", "ContentSnapshotId": str(facts.get("codeId") or "").rsplit("/", 3)[-1], **facts["properties"]}
     resources.update(tx, job, now)
-    tasks.enqueue(tx, "job.run", job.key, {"phase": "queued", "attempt": 1}, now)
+    tasks.enqueue(tx, TASKS[facts["jobType"]], job.key, {"phase": "queued", "attempt": 1}, now)
 
 
 def check_references(tx: Tx, job: Row) -> None:
     """What the job names must be there when it is submitted: compute, environment, code, inputs, datastores of outputs. Every fault
     is told at once. Raised in the transaction of the PUT, so nothing is stored."""
-    workspace = resources.get(tx, job.parent)
+    workspace = resources.get(tx, job.scope)
     assert workspace is not None
     facts, problems = job.properties, []
 

@@ -23,7 +23,7 @@ from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
 from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_services import start_services, stop_services
-from lazward.orchestration.job_submit import ask_of
+from lazward.orchestration.job_submit import TASKS, ask_of
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -254,7 +254,7 @@ async def cancel_job(work: Work) -> Outcome:
     if job is None or job.properties["status"] in OVER:
         runtime.canceled.pop(work.subject, None)
         return Outcome()
-    running = await runtime.db.read(tasks.open_for, work.subject, "job.run")
+    running = await runtime.db.read(tasks.open_for, work.subject, TASKS[job.properties["jobType"]])
     if running is None:
         runtime.canceled.pop(work.subject, None)
         now = work.now()
@@ -286,7 +286,7 @@ async def delete_job(work: Work) -> Outcome:
 async def _load(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
     def load(tx: Tx) -> tuple[Row | None, Row | None]:
         job = resources.get(tx, key)
-        return job, resources.get(tx, job.parent) if job else None
+        return job, resources.get(tx, job.scope) if job else None
 
     return await runtime.db.read(load)
 

@@ -35,6 +35,7 @@ class Tx:
         self.conn = conn
         self.after: list[Callable[[], None]] = []
         self.tasks_due = False
+        self.stirred: set[str] = set()  # keys of resources whose own work should look again: a child of theirs has changed
 
     @property
     def sqlite(self) -> bool:
@@ -54,6 +55,7 @@ class Database:
     def __init__(self, url: str, on_tasks: Callable[[], None] | None = None, *, synchronous: str = "normal"):
         self.url = url
         self.on_tasks = on_tasks
+        self.on_stirred: Callable[[set[str]], None] | None = None  # as on_tasks, with tx.stirred
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
         self._writer = ThreadPoolExecutor(1 if self.is_sqlite else _PG_POOL, "db-write")
@@ -90,6 +92,8 @@ class Database:
             callback()
         if tx.tasks_due and self.on_tasks:
             self.on_tasks()
+        if tx.stirred and self.on_stirred:
+            self.on_stirred(tx.stirred)
         return result
 
     def close(self) -> None:

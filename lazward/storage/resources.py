@@ -80,12 +80,12 @@ def delete(tx: Tx, key: str) -> bool:
 
 def page(
     tx: Tx, type_: str, limit: int, *, parent: str | None = None, under: str | None = None, scope: str | None = None,
-    lookup: str | None = None, archived: bool | None = None, newest_first: bool = False, after: int | None = None,
+    lookup: str | None = None, archived: bool | None = None, since: float = 0.0, newest_first: bool = False, after: int | None = None,
     keep: Callable[[Row], bool] | None = None,
 ) -> tuple[list[Row], int | None]:
     """Rows of a type in creation order and the seq to go on after (None at the end).
 
-    parent: directly below this key; under: anywhere below it; keep: a predicate for what has no column.
+    parent: directly below this key; under: anywhere below it; since: written at or after; keep: a predicate for what has no column.
     """
     where: list[sa.ColumnElement[bool]] = [t.c.type == type_.lower()]
     if parent is not None:
@@ -98,6 +98,8 @@ def page(
         where.append(t.c.lookup == lookup)
     if archived is not None:
         where.append(t.c.archived == archived)
+    if since:
+        where.append(t.c.updated >= since)
     order = t.c.seq.desc() if newest_first else t.c.seq.asc()
     out: list[Row] = []
     batch = limit + 1 if keep is None else max(200, limit + 1)

@@ -24,7 +24,7 @@ def job_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None
         except MlflowError as error:  # a job's run has its name, and somebody may have made a run of that id
             raise conflict(error.message, "name", "JobAlreadyExists") from None
     else:
-        runs.set_tags(tx, row.parent, row.name, {k: str(v) for k, v in (row.properties.get("tags") or {}).items()}, ctx.now)
+        runs.set_tags(tx, row.scope, row.name, {k: str(v) for k, v in (row.properties.get("tags") or {}).items()}, ctx.now)
 
 
 @action("workspaces/jobs", "cancel")
