@@ -26,7 +26,8 @@ JOBS = "microsoft.machinelearningservices/workspaces/jobs"
 
 
 def name_of(parent: Row, place: str) -> str:
-    """The name of the child at a place ("train", "loop[3]/train") below its parent: the same for ever."""
+    """The name of the child at a place ("train", "loop_3") below its parent: the same for ever. No name begins with another's, since
+    clients find the files of a run by the beginning of their path."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{parent.key}#{place}"))
 
 
