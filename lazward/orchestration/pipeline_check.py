@@ -93,6 +93,11 @@ def check_pipeline(tx: Tx, workspace: Row, properties: Mapping[str, Any]) -> lis
     inputs = {
         name: Port(name, "string" if given["jobInputType"] == "literal" else given["jobInputType"]) for name, given in properties["inputs"].items()
     }
+    if properties.get("componentId"):  # which knows of optional inputs that were not given
+        try:
+            inputs = read(check.components.spec(properties["componentId"], "properties.componentId").get("inputs")) | inputs
+        except ArmError as error:
+            return [error]
     graph, problems = build(properties["jobs"])
     if problems:
         return problems
