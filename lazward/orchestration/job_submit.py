@@ -29,15 +29,20 @@ REFERENCES = {"Command": check_command, "Pipeline": _pipeline, "Sweep": _sweep}
 def submit(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None = None) -> None:
     """In the transaction of the PUT: the run in its experiment, and the task. parent: the job it is a part of."""
     facts = job.properties
-    workspace = job.scope
     home = resources.get(tx, job.scope)
     assert home is not None
     raise_all(REFERENCES[facts["jobType"]](tx, home, facts))
+    record(tx, job, now, caller, parent)
+    tasks.enqueue(tx, TASKS[facts["jobType"]], job.key, {"phase": "queued", "attempt": 1}, now)
+
+
+def record(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None) -> None:
+    """The job's run in its experiment, and who submitted it."""
+    facts = job.properties
     experiment = runs.create_job_run(
-        tx, workspace, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, dict(facts.get("tags") or {}), now,
+        tx, job.scope, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, dict(facts.get("tags") or {}), now,
         parent.name if parent else None,
     )
     job.doc["lazward"] = {**job.doc.get("lazward", {}), "submittedBy": caller.id, "submitterName": caller.name, "submitterKind": caller.kind, "experimentId": experiment}
     facts["properties"] = {"_azureml.ComputeTargetType": "local", "ContentSnapshotId": str(facts.get("codeId") or "").rsplit("/", 3)[-1], **facts["properties"]}
     resources.update(tx, job, now)
-    tasks.enqueue(tx, TASKS[facts["jobType"]], job.key, {"phase": "queued", "attempt": 1}, now)

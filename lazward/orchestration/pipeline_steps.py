@@ -10,22 +10,28 @@ from lazward.contract.errors import ArmError
 from lazward.domain.pipelines.binding import whole
 from lazward.domain.pipelines.graph import Node, source
 from lazward.domain.pipelines.ports import read, truth
+from lazward.domain.pipelines.reuse import difference
 from lazward.domain.pipelines.steps import outputs_of, properties_of
-from lazward.orchestration import children
+from lazward.orchestration import children, reuse
 from lazward.orchestration.pipeline_values import Values
 from lazward.orchestration.runtime import Runtime
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
+MAX_COMPARED = 50
+
 
 @dataclass
 class Draft:
-    """A child that is to be submitted. reused: the job whose results it takes over."""
+    """A child that is to be submitted. parts: what its fingerprint for reuse is taken of; None when it is not to be reused, for the
+    reason in `why`. reused: the job whose results it takes over, once it is submitted."""
 
     node: str
     place: str
     properties: dict[str, Any]
     private: dict[str, Any]
+    parts: dict[str, Any] | None = None
+    why: str = ""
     reused: str = ""
 
 
@@ -37,6 +43,8 @@ class Steps:
         self.values = values
         self.now = now
         self.settings: dict[str, Any] = job.properties.get("settings") or {}
+        self._contents: dict[str, str] = {}
+        self._compared = 0
         self.attempt: int = (job.doc.get("lazward") or {}).get("attempt", 1)
 
     def optional_needs(self, node: Node) -> set[str]:
@@ -62,7 +70,18 @@ class Steps:
         place = place or node.name
         if self.attempt > 1:
             place = f"{place}.{self.attempt}"
-        return Draft(node.name, place, facts, {"node": node.name, "attempt": self.attempt, **(private or {})})
+        draft = Draft(node.name, place, facts, {"node": node.name, "attempt": self.attempt, **(private or {})})
+        if node.kind != "pipeline":
+            await self._for_reuse(draft, spec)
+        return draft
+
+    async def _for_reuse(self, draft: Draft, spec: dict[str, Any]) -> None:
+        if self.settings.get("force_rerun"):
+            draft.why = "the pipeline's settings say force_rerun"
+        elif spec.get("is_deterministic") is False or str(spec.get("is_deterministic")).lower() == "false":
+            draft.why = "the component says is_deterministic: false"
+        else:
+            draft.parts = await reuse.parts_of(self.runtime, self.workspace, draft.properties, self._contents)
 
     def _bound(self, node: Node) -> dict[str, dict[str, Any]]:
         """The pipeline's outputs that outputs of this node are."""
@@ -92,7 +111,25 @@ class Steps:
 
     def _one(self, tx: Tx, draft: Draft, now: float) -> Row:
         name = children.name_of(self.job, draft.place)
-        return children.submit_child(tx, self.runtime.settings, self.job, name, draft.properties, now, draft.private)
+        private, why = draft.private, draft.why
+        if draft.parts is not None:
+            fingerprint = reuse.digest(draft.parts)
+            source, why = reuse.find(tx, self.workspace.key, fingerprint, now, self.runtime.settings.reuse_max_age_days)
+            if source is not None:
+                draft.reused = source.name
+                return children.take_over(tx, self.runtime.settings, self.job, name, draft.properties, source, now, private)
+            private = {**private, "parts": draft.parts, "lookup": fingerprint}
+            why = self._difference(tx, draft) or why
+        draft.properties["properties"]["azureml.reuse"] = f"not reused: {why}"
+        return children.submit_child(tx, self.runtime.settings, self.job, name, draft.properties, now, private)
+
+    def _difference(self, tx: Tx, draft: Draft) -> str:
+        """What has changed since the step's last run; looked for in pipelines of a size that people read."""
+        self._compared += 1
+        if self._compared > MAX_COMPARED or draft.parts is None:
+            return ""
+        earlier = reuse.before(tx, self.workspace.key, str(draft.properties.get("componentId")), draft.node)
+        return difference(earlier, draft.parts) if earlier else ""
 
     async def condition(self, node: Node) -> bool:
         """The condition of an if_else. Raises ArmError when it is neither true nor false."""
