@@ -217,10 +217,11 @@ class Worker:
 
 def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: float) -> None:
     if outcome.status == "InProgress":
-        owned = tasks.put_back(tx, task, state, now + outcome.delay)
+        status = "InProgress" if tasks.put_back(tx, task, state, now + outcome.delay, now) else None
     else:
-        owned = tasks.finish(tx, task, outcome.status, now, outcome.error.as_dict() if outcome.error else None)
-    if not owned:
+        status = tasks.finish(tx, task, outcome.status, now, outcome.error.as_dict() if outcome.error else None)
+    if status is None:
         raise LeaseLost
-    if outcome.also:
+    # One that was asked for again says nothing about the resource yet: what it did was for a document that has changed since.
+    if outcome.also and status == outcome.status:
         outcome.also(tx)
