@@ -26,6 +26,7 @@ from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError, bad_request, forbidden
 from lazward.contract.json_body import read_json
 from lazward.domain.audiences import takes
+from lazward.storage.db import DatabaseAway
 
 log = logging.getLogger("lazward.http")
 
@@ -233,6 +234,8 @@ class Chain:
             response = surface.render_error(ctx, error)
         except ClientDisconnect:
             return None
+        except DatabaseAway as away:
+            response = surface.render_error(ctx, _away(away))
         except Exception:
             correlation = ctx.correlation if ctx else str(uuid.uuid4())
             log.exception("unhandled error: %s %r correlation=%s", request.method, request.scope["path"], correlation)
@@ -328,6 +331,14 @@ def _compile(pattern: str) -> re.Pattern[str]:
         at = match.end()
     out.append(re.escape(pattern[at:]))
     return re.compile("".join(out) + r"/?\Z", re.IGNORECASE | re.DOTALL)
+
+
+def _away(away: DatabaseAway) -> ArmError:
+    """503 is what SDKs repeat by themselves; 507, which they do not, where somebody has to make room first."""
+    if away.full:
+        return ArmError(507, "InsufficientStorage", f"{away} Nothing was changed; make room on it and try again.")
+    known = "The change may have been made or not: look before you repeat what cannot be repeated." if away.maybe_done else "Nothing was changed; try again in a moment."
+    return ArmError(503, "ServiceUnavailable", f"{away} {known}", headers={"Retry-After": "1"})
 
 
 def _too_large(limit: int) -> ArmError:

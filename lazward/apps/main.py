@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ from lazward.storage import schema
 from lazward.storage.db import Database
 
 log = logging.getLogger("lazward")
+
+PATIENCE_S = 5.0  # of a request: a database that is started again is hardly noticed; then 503, which clients repeat
 
 
 def main() -> None:
@@ -42,7 +45,7 @@ def control(settings: Settings) -> None:
 
     from lazward.apps.control import build_chain
 
-    db = open_database(settings)
+    db = open_database(settings, PATIENCE_S)
     schema.upgrade(db)
     app = build_chain(settings, db)
     layout = settings.layout
@@ -64,7 +67,7 @@ async def worker(settings: Settings) -> None:
 
     lock = (settings.layout.run / "worker.lock").open("w")
     await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-    db = open_database(settings)
+    db = open_database(settings, math.inf)  # what it does can wait; running jobs run on meanwhile
     while not await asyncio.to_thread(schema.is_current, db):  # the control plane upgrades it
         await asyncio.sleep(0.02)
     runtime = await asyncio.to_thread(build_runtime, settings, db)
@@ -88,8 +91,8 @@ async def worker(settings: Settings) -> None:
         db.close()
 
 
-def open_database(settings: Settings) -> Database:
-    """A database whose commits ring the worker's bell when they leave tasks."""
+def open_database(settings: Settings, patience_s: float) -> Database:
+    """A database whose commits ring the worker's bell when they leave tasks. patience_s: how long one that is away is waited for."""
     path = str(_bell(settings))
     ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ringer.setblocking(False)
@@ -99,7 +102,7 @@ def open_database(settings: Settings) -> Database:
         with contextlib.suppress(OSError):
             ringer.sendto(b"t", path)
 
-    return Database(settings.database_url, ring, synchronous=settings.sqlite_synchronous)
+    return Database(settings.database_url, ring, synchronous=settings.sqlite_synchronous, patience_s=patience_s)
 
 
 def _bell(settings: Settings) -> Path:

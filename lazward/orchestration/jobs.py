@@ -27,7 +27,7 @@ from lazward.orchestration.job_submit import ask_of
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
-from lazward.storage.db import Tx
+from lazward.storage.db import DatabaseAway, Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
 
@@ -65,13 +65,12 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
 @handler("job.run", on_failure=_fail)
 async def run_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
-    job, workspace = await _load(runtime, work.subject)
-    if job is None or workspace is None or job.properties["status"] in OVER:
-        await _clear(runtime, work)
-        return Outcome()
-    folder = runtime.folder("jobs", work.subject)
     try:
-        return await _phases(work, runtime, job, workspace, folder)
+        job, workspace = await _load(runtime, work.subject)
+        if job is None or workspace is None or job.properties["status"] in OVER:
+            await _clear(runtime, work)
+            return Outcome()
+        return await _phases(work, runtime, job, workspace, runtime.folder("jobs", work.subject))
     except Canceled:
         return await _canceled(work, runtime)
     finally:
@@ -104,7 +103,7 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         await work.checkpoint(phase="finishing")
     try:
         return await _finish(work, runtime, job, workspace, folder)
-    except (ArmError, LeaseLost):
+    except (ArmError, DatabaseAway, LeaseLost):
         raise
     except Exception:
         # The job itself has ended well or badly; a store that is away for a moment must not turn that into a failure.
@@ -172,12 +171,14 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
         while True:
             asked = asyncio.create_task(runtime.cancel_event(work.subject).wait())
             ending = asyncio.create_task(runtime.executor.wait(name, CANCEL_POLL_S))
-            await asyncio.wait({ending} if told else {ending, asked}, return_when=asyncio.FIRST_COMPLETED)
-            asked.cancel()
+            try:
+                await asyncio.wait({ending} if told else {ending, asked}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asked.cancel()
+                ending.cancel()  # nothing for one that is done
             # "unknown" after the start: somebody has removed the records, and the keeper stops what nobody could watch any more.
-            if ending.done() and ending.result().state != "running":
+            if ending.done() and not ending.cancelled() and ending.result().state != "running":
                 return
-            ending.cancel()
             if not told and (runtime.cancel_event(work.subject).is_set() or await _cancel_requested(runtime, work.subject)):
                 await runtime.executor.cancel(name)
                 told = True
@@ -224,8 +225,9 @@ async def _canceled(work: Work, runtime: Runtime) -> Outcome:
 
 @handler("job.clear")
 async def clear_job(work: Work) -> Outcome:
-    """After a job whose handler failed, at whatever point."""
+    """After a job whose handler failed, at whatever point, or was given up before it could begin."""
     await _clear(work.services, work)
+    await work.services.admission.release(work.subject)
     return Outcome()
 
 
@@ -299,8 +301,10 @@ async def _unless_canceled(work: Work, doing: Coroutine[Any, Any, T]) -> T:
     try:
         while not task.done():
             watch = asyncio.create_task(event.wait())
-            await asyncio.wait({task, watch}, timeout=CANCEL_POLL_S, return_when=asyncio.FIRST_COMPLETED)
-            watch.cancel()
+            try:
+                await asyncio.wait({task, watch}, timeout=CANCEL_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                watch.cancel()
             if task.done():
                 break
             if event.is_set() or await _cancel_requested(runtime, work.subject):

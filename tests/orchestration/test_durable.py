@@ -94,9 +94,8 @@ class TestWorker:
         wrote = []
 
         async def work(w):
-            # Somebody else claims the task while this handler is at it.
-            clock.forward(durable.LEASE_S + 1)
-            await db.write(tasks.claim, "thief", 1, clock(), 3600)
+            # Somebody else claims the task while this handler is at it, before this worker can say that it still is.
+            await db.write(lambda tx: tasks.claim(tx, "thief", 1, clock() + durable.LEASE_S + 1, 3600))
             taken.set()
             try:
                 await w.checkpoint(lambda tx: wrote.append(1), phase="x")

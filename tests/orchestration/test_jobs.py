@@ -14,6 +14,7 @@ from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.execution import processes
 from lazward.execution.runtime import records
+from lazward.orchestration import jobs
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.jobs import FINISH_TRIES, request_cancel, restore_admissions
 from lazward.orchestration.runtime import launch_name
@@ -248,6 +249,26 @@ class TestAnotherWorkerTakesOver:
         await place.start()
         await place.until(lambda: place.facts("jobs/b").get("waitingFor"))
         (tmp_path / "go").touch()
+        assert (await place.over("b"))["status"] == "Completed"
+
+    async def test_what_a_job_held_that_was_over_already_is_free_again(self, place, monkeypatch):
+        """The worker dies between the last checkpoint of the job and the end of its task."""
+        key = place.job("a", "echo a", resources={"properties": {"cores": "2"}})
+        cleared = asyncio.Event()
+
+        async def die(*_):
+            cleared.set()
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "_clear", die)
+            await place.start()
+            await asyncio.wait_for(cleared.wait(), 20)
+            await place.stop()
+        assert place.db.read_now(restore_admissions) == {key: Ask(2.0, 0, 0)}
+        await place.start()
+        assert (await place.over("a"))["status"] == "Completed"
+        place.job("b", "echo b", resources={"properties": {"cores": "2"}})
         assert (await place.over("b"))["status"] == "Completed"
 
     async def test_the_records_of_a_running_job_are_removed(self, place):
