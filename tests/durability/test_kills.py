@@ -4,7 +4,6 @@ twice, nothing stops serving, and the jobs end as they do undisturbed. `--kills 
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench.server import Server, until
-from tests.durability.load import OVER, PATIENCE_S, Jobs, Scorer, Submission, Writer
+from tests.durability.load import PATIENCE_S, Jobs, Scorer, Submission, Writer, left_over
 
 PARTS = (("control",), ("worker",), ("control", "worker"), ("supervisor",), ("supervisor", "control", "worker"))
-STANDING = ("deployment.keep", "housekeeping")  # work that is there as long as the server
 A_ROUND = 8  # kills; then its jobs are let come to their end
 RESET_EVERY = 4  # kills; a new supervisor starts parts without the pauses that grow with each end of one
 
@@ -82,21 +80,6 @@ def test_nothing_is_lost_and_nothing_runs_twice(server: Server, tmp_path: Path, 
         assert jobs.observe(name) == calm, f"{name}, kills {killer.done}, seed {seed}"
     assert writer.missing() == []
     assert len(writer.acknowledged) > 10 and scorer.answers > 10
-    until(lambda: left_over(server) == [], 30, 0.1, lambda: left_over(server))
+    until(lambda: left_over(server, deployments=2) == [], 30, 0.1, lambda: left_over(server, deployments=2))
     print(f"{len(killer.done)} kills ({', '.join(killer.done)}), {len(rounds)} rounds, {len(writer.acknowledged)} writes acknowledged, "
           f"{writer.unanswered} unanswered, {scorer.answers} requests scored")
-
-
-def left_over(server: Server) -> list[str]:
-    """What should not be there once all is over: open tasks, jobs that are not over, folders and launches of jobs."""
-    found = []
-    with sqlite3.connect(f"file:{server.data_dir}/lazward.db?mode=ro", uri=True) as db:
-        found += [f"task {kind} {subject}" for kind, subject in db.execute("select kind, subject from task where status = 'InProgress'") if kind not in STANDING]
-        states = db.execute("select key, json_extract(doc, '$.properties.status') from resource where type like '%/workspaces/jobs'")
-        found += [f"job {key} {status}" for key, status in states if status not in OVER]
-    db.close()
-    found += [f"folder {path}" for path in (server.data_dir / "jobs").iterdir()]
-    launches = list((server.data_dir / "run" / "launches").glob("*.*"))
-    if len(launches) > 2:  # the two deployments
-        found.append(f"launches {[path.name for path in launches]}")
-    return found
