@@ -1,5 +1,5 @@
 """kill -9 of control plane, worker and supervisor at random moments under load: nothing that was acknowledged is lost, nothing runs
-twice, nothing stops serving, and the jobs end as they do undisturbed. `--kills 50 --kill-seed N` is the long form."""
+twice, nothing stops serving, and the jobs end as they do undisturbed. `--kills 50 --kill-seed N` is the long form; `--kill-database postgresql`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,20 @@ RESET_EVERY = 4  # kills; a new supervisor starts parts without the pauses that 
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as made:
+def database(pytestconfig: pytest.Config) -> Iterator[str]:
+    """"" for SQLite in the data dir."""
+    if pytestconfig.getoption("--kill-database") == "sqlite":
+        yield ""
+        return
+    from tests.postgres import Postgres
+
+    with Postgres() as made:
+        yield made.url
+
+
+@pytest.fixture
+def server(database: str) -> Iterator[Server]:
+    with Server(sets=(f"database_url={database}",) if database else ()) as made:
         yield made
 
 
@@ -49,7 +61,7 @@ class Killer:
             self.server.up()
 
 
-def test_nothing_is_lost_and_nothing_runs_twice(server: Server, tmp_path: Path, pytestconfig: pytest.Config):
+def test_nothing_is_lost_and_nothing_runs_twice(server: Server, database: str, tmp_path: Path, pytestconfig: pytest.Config):
     kills, seed = pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed")
     jobs = Jobs(server, tmp_path / "witness")
     jobs.submit("calm")
@@ -80,6 +92,6 @@ def test_nothing_is_lost_and_nothing_runs_twice(server: Server, tmp_path: Path, 
         assert jobs.observe(name) == calm, f"{name}, kills {killer.done}, seed {seed}"
     assert writer.missing() == []
     assert len(writer.acknowledged) > 10 and scorer.answers > 10
-    until(lambda: left_over(server, deployments=2) == [], 30, 0.1, lambda: left_over(server, deployments=2))
+    until(lambda: left_over(server, 2, database) == [], 30, 0.1, lambda: left_over(server, 2, database))
     print(f"{len(killer.done)} kills ({', '.join(killer.done)}), {len(rounds)} rounds, {len(writer.acknowledged)} writes acknowledged, "
           f"{writer.unanswered} unanswered, {scorer.answers} requests scored")

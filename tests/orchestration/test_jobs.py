@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import time
 
 import pytest
 
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec, ProcessSpec
-from lazward.execution import processes
 from lazward.execution.runtime import records
 from lazward.orchestration import jobs
 from lazward.orchestration.admission import Ask
@@ -98,37 +96,6 @@ class TestRun:
         place.job("a", "echo a", resources={"properties": {"memory": "900Gi"}})
         await place.start()
         assert (await place.over("a"))["error"]["code"] == "ImpossibleResources"
-
-
-class TestProcessesAreKilled:
-    async def test_the_tree_of_the_job(self, place):
-        key = place.job("a", "echo before; sleep 600")
-        await place.start()
-        await begun(place, key)
-        for process in processes.descendants(keeper_of(place, key)["pid"]):
-            os.kill(process.pid, signal.SIGKILL)
-        facts = await place.over("a")
-        assert (facts["status"], facts["error"]["code"], facts["exit"]["signal"]) == ("Failed", "KilledBySignal", 9)
-        assert await place.log("a") == "before\n"
-
-    async def test_the_keeper(self, place):
-        key = place.job("a", "echo before; sleep 600")
-        await place.start()
-        await begun(place, key)
-        os.kill(keeper_of(place, key)["pid"], signal.SIGKILL)
-        facts = await place.over("a")
-        assert (facts["status"], facts["error"]["code"]) == ("Failed", "JobLost")
-        assert await place.log("a") == "before\n"
-        assert cleaned(place)
-
-    async def test_the_keeper_while_no_worker_lives(self, place):
-        key = place.job("a", "echo before; sleep 600")
-        await place.start()
-        await begun(place, key)
-        await place.stop()
-        os.kill(keeper_of(place, key)["pid"], signal.SIGKILL)
-        await place.start()
-        assert (await place.over("a"))["error"]["code"] == "JobLost"
 
 
 class TestCancel:
