@@ -65,6 +65,7 @@ async def worker(settings: Settings) -> None:
     from lazward.apps.worker import build_runtime, standing_work
     from lazward.orchestration.durable import Worker
     from lazward.orchestration.jobs import restore_admissions
+    from lazward.orchestration.restored import settle_once
 
     lock = (settings.layout.run / "worker.lock").open("w")
     await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
@@ -72,6 +73,7 @@ async def worker(settings: Settings) -> None:
     while not await asyncio.to_thread(schema.is_current, db):  # the control plane upgrades it
         await asyncio.sleep(0.02)
     runtime = await asyncio.to_thread(build_runtime, settings, db)
+    await settle_once(db, settings.layout.restored_mark, time.time())
     for key, ask in (await db.read(restore_admissions)).items():
         runtime.admission.hold(key, ask)
     tasks = Worker(db, runtime, time.time, "worker")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 
+from lazward.execution.file_lock import try_lock
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.storage import tasks
 from lazward.storage.db import DatabaseAway
@@ -29,8 +31,14 @@ async def keep_house(work: Work) -> Outcome:
 async def _round(work: Work) -> None:
     runtime = work.services
     now = work.now()
-    await runtime.blobs.collect()
     await runtime.db.write(tasks.prune, now - OPERATIONS_KEPT_S)
-    if now - work.state.get("swept", 0.0) >= DAY_S:
-        await runtime.blobs.sweep()
-        await work.checkpoint(swept=now)
+    lock = try_lock(runtime.settings.layout.removal_lock)
+    if lock is None:
+        return  # a backup is made: the bytes that its snapshot names must stay
+    try:
+        await runtime.blobs.collect()
+        if now - work.state.get("swept", 0.0) >= DAY_S:
+            await runtime.blobs.sweep()
+            await work.checkpoint(swept=now)
+    finally:
+        os.close(lock)

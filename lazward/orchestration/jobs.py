@@ -79,6 +79,10 @@ async def run_job(work: Work) -> Outcome:
 
 
 async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
+    if work.state["phase"] == "restored":  # orchestration/restored.py
+        if job.properties["status"] == "CancelRequested":
+            raise Canceled
+        raise ArmError(500, "JobLost", f"The job ran when the backup of {work.state['backup']} was made from which this server was restored; processes are in no backup. What it had logged by then is there. Submit it again.")
     if work.state["phase"] == "queued":
         await _queue(work, runtime, job)
         now = work.now()

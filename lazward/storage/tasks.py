@@ -97,6 +97,11 @@ def checkpoint(tx: Tx, task: Task, state: dict[str, Any]) -> bool:
     return tx.execute(_owned(task).values(state=state, attempts=1)).rowcount > 0
 
 
+def rewrite(tx: Tx, task_id: str, state: dict[str, Any]) -> None:
+    """Another state, whoever held the task: only while no worker runs."""
+    tx.execute(sa.update(t).where(t.c.id == task_id, t.c.status == "InProgress").values(state=state, again=_NONE))
+
+
 def put_back(tx: Tx, task: Task, state: dict[str, Any], due: float, now: float) -> bool:
     """Ends the lease; the task goes on at `due`, or now if it was asked for again meanwhile."""
     tx.tasks_due = True

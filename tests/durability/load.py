@@ -328,10 +328,15 @@ class Scorer(Background):
         self.settled(f"onlineEndpoints/{self.name}")
         self.deploy("blue", "0")
         self.arm.put(server.path(f"onlineEndpoints/{self.name}"), self.endpoint({"blue": 100}))
+        self.connect()
+
+    def connect(self) -> None:
+        """To the gateway of self.server."""
+        self.arm = self.server.client()
         facts = self.settled(f"onlineEndpoints/{self.name}")
-        key = self.arm.post(server.path(f"onlineEndpoints/{self.name}/listKeys"))["primaryKey"]
+        key = self.arm.post(self.server.path(f"onlineEndpoints/{self.name}/listKeys"))["primaryKey"]
         self.place = urlsplit(facts["scoringUri"]).path
-        self.gateway = Client(server.gateway, server.env["SSL_CERT_FILE"], key)
+        self.gateway = Client(self.server.gateway, self.server.env["SSL_CERT_FILE"], key)
 
     def endpoint(self, traffic: dict[str, int]) -> Any:
         return {"location": "local", "properties": {"authMode": "Key", "traffic": traffic}}
