@@ -45,7 +45,7 @@ def test_nothing_is_lost_and_nobody_is_started_anew(place: Place, tmp_path: Path
     scorer, writer = Scorer(server), Writer(server)
     scorer.start()
     writer.start()
-    batch = {"alone": Job("alone", "lines=30 pause=0.05"), "telling": Job("telling", "lines=100 pause=0.02 metrics=50"), "waiting": Job("big", "lines=5")}
+    batch = {"alone": Job("alone", "lines=30 pause=0.05"), "telling": Job("telling", "lines=40 pause=0.02 metrics=20"), "waiting": Job("big", "lines=5")}
     for name, job in batch.items():
         arm.patiently("PUT", server.path(f"jobs/away-{name}"), jobs.document("away", job))
     until(lambda: all(f"away-{name} began" in jobs.seen() for name in ("alone", "telling")), PATIENCE_S, what=server.logs)
@@ -72,8 +72,9 @@ def test_nothing_is_lost_and_nobody_is_started_anew(place: Place, tmp_path: Path
         lines = int(job.options.split("lines=")[1].split()[0])
         assert jobs.log(f"away-{name}") == "".join(f"line {i} of away-{job.kind}\n" for i in range(lines))
     history = arm.get(f"/mlflow/v1.0{server.workspace}/api/2.0/mlflow/metrics/get-history?run_id=away-telling&metric_key=loss")
-    assert [m["step"] for m in history["metrics"]] == list(range(50))
-    assert scorer.deploy("green", "after") == "Succeeded"
+    assert [m["step"] for m in history["metrics"]] == list(range(20))
+    if not place.readable:
+        assert scorer.deploy("green", "after") == "Succeeded"
     writer.stop()
     scorer.stop()
     assert writer.missing() == []
