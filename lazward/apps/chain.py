@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
-from lazward.contract.errors import ArmError, bad_request, forbidden
+from lazward.contract.errors import ArmError, as_arm_error, bad_request, forbidden
 from lazward.contract.json_body import read_json
 from lazward.domain.audiences import takes
 from lazward.storage.db import DatabaseAway
@@ -236,11 +236,13 @@ class Chain:
             return None
         except DatabaseAway as away:
             response = surface.render_error(ctx, _away(away))
-        except Exception:
+        except Exception as cause:
             correlation = ctx.correlation if ctx else str(uuid.uuid4())
             log.exception("unhandled error: %s %r correlation=%s", request.method, request.scope["path"], correlation)
             message = f"The server met an unexpected condition. Its log has the details under correlation id {correlation}."
-            response = surface.render_error(ctx, ArmError(500, "InternalServerError", message))
+            full = isinstance(cause, OSError) and as_arm_error(cause).status == 507
+            error = ArmError(507, "InsufficientStorage", f"A disk of the server is full; make room on it and try again. {message}") if full else ArmError(500, "InternalServerError", message)
+            response = surface.render_error(ctx, error)
         if ctx is not None:
             response.headers["x-ms-request-id"] = ctx.request_id
             response.headers["x-ms-correlation-request-id"] = ctx.correlation

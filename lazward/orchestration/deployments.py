@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from lazward.contract.errors import ArmError
+from lazward.contract.errors import ArmError, as_arm_error
 from lazward.orchestration import environments
 from lazward.orchestration.data import locate
 from lazward.orchestration.deployment_build import build
@@ -114,8 +114,7 @@ async def apply_deployment(work: Work) -> Outcome:
         except (LeaseLost, DatabaseAway):
             raise
         except Exception as cause:
-            error = cause if isinstance(cause, ArmError) else ArmError(500, "InternalError", f"{type(cause).__name__}: {cause}")
-            await work.checkpoint(phase="failed", error=error.as_dict())
+            await work.checkpoint(phase="failed", error=as_arm_error(cause).as_dict())
             await _undo(work, runtime)
             raise
     await sync_gateway(runtime)

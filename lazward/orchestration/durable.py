@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lazward.contract.errors import ArmError
+from lazward.contract.errors import ArmError, as_arm_error
 from lazward.storage import tasks
 from lazward.storage.db import Database, DatabaseAway, Tx
 from lazward.storage.tasks import Task
@@ -244,7 +244,7 @@ class Worker:
         except (LeaseLost, DatabaseAway, asyncio.CancelledError):
             raise
         except Exception as cause:
-            error = cause if isinstance(cause, ArmError) else ArmError(500, "InternalError", f"{type(cause).__name__}: {cause}")
+            error = as_arm_error(cause)
             if not isinstance(cause, ArmError):
                 log.exception("task failed: %s %s", task.kind, task.subject)
             hook = ON_FAILURE.get(task.kind)

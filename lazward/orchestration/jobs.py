@@ -65,17 +65,24 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
 @handler("job.run", on_failure=_fail)
 async def run_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
+    goes_on = False
     try:
         job, workspace = await _load(runtime, work.subject)
         if job is None or workspace is None or job.properties["status"] in OVER:
             await _clear(runtime, work)
             return Outcome()
-        return await _phases(work, runtime, job, workspace, runtime.folder("jobs", work.subject))
+        outcome = await _phases(work, runtime, job, workspace, runtime.folder("jobs", work.subject))
+        goes_on = outcome.status == "InProgress"
+        return outcome
     except Canceled:
         return await _canceled(work, runtime)
+    except DatabaseAway:
+        goes_on = True
+        raise
     finally:
-        await runtime.admission.release(work.subject)
-        runtime.canceled.pop(work.subject, None)
+        if not goes_on:  # what goes on holds what it holds: its processes may run
+            await runtime.admission.release(work.subject)
+            runtime.canceled.pop(work.subject, None)
 
 
 async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
@@ -98,23 +105,23 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
             await runtime.executor.start(spec)
         except ValueError as error:
             raise ArmError(400, "LaunchFailed", f"The command cannot be started: {error}.", "properties") from None
-    if work.state["phase"] == "launched":
-        serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
-        try:
-            await _watch(work, runtime, workspace, job, folder)
-        finally:
-            serving.cancel()
-        await work.checkpoint(phase="finishing")
     try:
+        if work.state["phase"] == "launched":
+            serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
+            try:
+                await _watch(work, runtime, workspace, job, folder)
+            finally:
+                serving.cancel()
+            await work.checkpoint(phase="finishing")
         return await _finish(work, runtime, job, workspace, folder)
-    except (ArmError, DatabaseAway, LeaseLost):
+    except (Canceled, DatabaseAway, LeaseLost):
         raise
-    except Exception:
-        # The job itself has ended well or badly; a store that is away for a moment must not turn that into a failure.
+    except Exception as cause:
+        # The job itself has ended well or badly, or runs; a store that is away or full for a while must not turn that into a failure.
         tries = work.state.get("tries", 0) + 1
-        if tries > FINISH_TRIES:
+        if tries > FINISH_TRIES or (isinstance(cause, ArmError) and cause.status < 500):
             raise
-        log.exception("could not finish the job %s; try %d", job.name, tries)
+        log.exception("could not keep what the job %s leaves; try %d", job.name, tries)
         work.task.state = {**work.state, "tries": tries}
         return Outcome("InProgress", delay=FINISH_PAUSE_S * 2**tries)
 
@@ -199,6 +206,8 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     try:
         await keep_outputs(runtime, job, workspace, folder)
     except ArmError as problem:
+        if problem.status >= 500:
+            raise
         error = error or problem
     end = "Completed" if error is None else "Canceled" if status.reason == "canceled" else "Failed"
     now = work.now()

@@ -265,19 +265,25 @@ class TestAnotherWorkerTakesOver:
 
 
 class TestFinish:
-    async def test_a_store_that_is_away_for_a_moment_does_not_fail_the_job(self, place, monkeypatch):
-        put_file, left = place.blobs.put_file, [OSError("no route"), OSError("no route")]
+    @pytest.mark.parametrize("method", ["put_file", "append"])
+    @pytest.mark.parametrize("problem", [OSError("no route"), ArmError(507, "InsufficientStorage", "full")], ids=["away", "full"])
+    async def test_a_store_that_is_away_for_a_moment_does_not_fail_the_job(self, place, monkeypatch, tmp_path, method, problem):
+        whole, left = getattr(place.blobs, method), [problem] * 4
+        place.job("a", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; echo said; echo kept > outputs/x.txt")
+        await place.start()
+        await status(place, "a", "Running")
 
         async def moody(*args, **kwargs):
             if left:
                 raise left.pop()
-            return await put_file(*args, **kwargs)
+            return await whole(*args, **kwargs)
 
-        monkeypatch.setattr(place.blobs, "put_file", moody)
+        monkeypatch.setattr(place.blobs, method, moody)
         monkeypatch.setattr("lazward.orchestration.jobs.FINISH_PAUSE_S", 0.01)
-        place.job("a", "echo kept > outputs/x.txt")
-        await place.start()
+        (tmp_path / "go").touch()
         assert (await place.over("a"))["status"] == "Completed"
+        assert left == []
+        assert await place.log("a") == "said\n"
         assert await place.log("a", "outputs/x.txt") == "kept\n"
 
     async def test_a_store_that_stays_away_does(self, place, monkeypatch):
