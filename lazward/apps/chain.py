@@ -23,9 +23,10 @@ from starlette.types import Receive, Scope, Send
 
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
-from lazward.contract.errors import ArmError, bad_request, forbidden
+from lazward.contract.errors import ArmError, as_arm_error, bad_request, forbidden
 from lazward.contract.json_body import read_json
 from lazward.domain.audiences import takes
+from lazward.storage.db import DatabaseAway
 
 log = logging.getLogger("lazward.http")
 
@@ -233,11 +234,15 @@ class Chain:
             response = surface.render_error(ctx, error)
         except ClientDisconnect:
             return None
-        except Exception:
+        except DatabaseAway as away:
+            response = surface.render_error(ctx, _away(away))
+        except Exception as cause:
             correlation = ctx.correlation if ctx else str(uuid.uuid4())
             log.exception("unhandled error: %s %r correlation=%s", request.method, request.scope["path"], correlation)
             message = f"The server met an unexpected condition. Its log has the details under correlation id {correlation}."
-            response = surface.render_error(ctx, ArmError(500, "InternalServerError", message))
+            full = isinstance(cause, OSError) and as_arm_error(cause).status == 507
+            error = ArmError(507, "InsufficientStorage", f"A disk of the server is full; make room on it and try again. {message}") if full else ArmError(500, "InternalServerError", message)
+            response = surface.render_error(ctx, error)
         if ctx is not None:
             response.headers["x-ms-request-id"] = ctx.request_id
             response.headers["x-ms-correlation-request-id"] = ctx.correlation
@@ -328,6 +333,14 @@ def _compile(pattern: str) -> re.Pattern[str]:
         at = match.end()
     out.append(re.escape(pattern[at:]))
     return re.compile("".join(out) + r"/?\Z", re.IGNORECASE | re.DOTALL)
+
+
+def _away(away: DatabaseAway) -> ArmError:
+    """503 is what SDKs repeat by themselves; 507, which they do not, where somebody has to make room first."""
+    if away.full:
+        return ArmError(507, "InsufficientStorage", f"{away} Nothing was changed; make room on it and try again.")
+    known = "The change may have been made or not: look before you repeat what cannot be repeated." if away.maybe_done else "Nothing was changed; try again in a moment."
+    return ArmError(503, "ServiceUnavailable", f"{away} {known}", headers={"Retry-After": "1"})
 
 
 def _too_large(limit: int) -> ArmError:

@@ -16,7 +16,7 @@ from lazward.execution.serving import probe_socket, worker_sockets
 from lazward.orchestration.instances import facts_of, instances_of
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
-from lazward.storage.db import Tx
+from lazward.storage.db import DatabaseAway, Tx
 
 ENDPOINTS, DEPLOYMENTS = f"{ML}/workspaces/onlineEndpoints".lower(), f"{ML}/workspaces/onlineEndpoints/deployments".lower()
 SCORE = f"{ML}/workspaces/onlineEndpoints/score/action"
@@ -35,6 +35,8 @@ async def sync_gateway(runtime: Runtime) -> None:
                 state = await runtime.db.read(compose, runtime)
                 await runtime.gateway.update(state)
             return
+        except DatabaseAway:
+            raise
         except Exception as error:
             if pause is None:
                 raise

@@ -30,23 +30,23 @@ class Task(msgspec.Struct):
     ended: float | None
 
 
-_MOMENT = 0.001  # seconds
 _COLUMNS = [t.c[name] for name in Task.__struct_fields__]
+_NONE = sa.null()  # None would be stored as JSON's null, which is a value
 
 
 def enqueue(tx: Tx, kind: str, subject: str, state: dict[str, Any], now: float, *, due: float | None = None) -> str:
-    """Adds a task and returns its id. If one of this kind is open for the subject, that one is made due and its id returned; if it
-    is being worked on right now, it will run once more afterwards (see finish), since what it did may have come too early."""
+    """Adds a task and returns its id. If one of this kind is open for the subject, its id is returned: one that waits is made due;
+    one that is worked on begins anew with `state` when it would end (see finish), since what it did may have come too early for
+    the change that asks for it now. That holds whatever is killed meanwhile: the wish is stored with the change."""
     tx.tasks_due = True
-    found = tx.execute(sa.select(t.c.id, t.c.due).where(t.c.subject == subject, t.c.kind == kind, t.c.status == "InProgress")).first()
+    found = tx.execute(sa.select(t.c.id, t.c.due, t.c.lease_token).where(t.c.subject == subject, t.c.kind == kind, t.c.status == "InProgress")).first()
     if found:
-        wanted = now if due is None else due
-        # Another due than the one it was claimed with, so that finish can tell. Due already = due a moment later.
-        tx.execute(sa.update(t).where(t.c.id == found.id).values(due=wanted if found.due > wanted else found.due + _MOMENT))
+        wish = {"due": min(found.due, now if due is None else due)} if found.lease_token is None else {"again": state}
+        tx.execute(sa.update(t).where(t.c.id == found.id).values(**wish))
         return found.id
     task_id = str(uuid.uuid4())
     tx.execute(sa.insert(t).values(
-        id=task_id, kind=kind, subject=subject, status="InProgress", state=state, error=None,
+        id=task_id, kind=kind, subject=subject, status="InProgress", state=state, again=_NONE, error=None,
         due=due if due is not None else now, lease_until=0.0, lease_token=None, attempts=0, created=now, ended=None,
     ))
     return task_id
@@ -97,18 +97,29 @@ def checkpoint(tx: Tx, task: Task, state: dict[str, Any]) -> bool:
     return tx.execute(_owned(task).values(state=state, attempts=1)).rowcount > 0
 
 
-def put_back(tx: Tx, task: Task, state: dict[str, Any], due: float) -> bool:
-    """Ends the lease; the task goes on at `due`."""
+def rewrite(tx: Tx, task_id: str, state: dict[str, Any]) -> None:
+    """Another state, whoever held the task: only while no worker runs."""
+    tx.execute(sa.update(t).where(t.c.id == task_id, t.c.status == "InProgress").values(state=state, again=_NONE))
+
+
+def put_back(tx: Tx, task: Task, state: dict[str, Any], due: float, now: float) -> bool:
+    """Ends the lease; the task goes on at `due`, or now if it was asked for again meanwhile."""
     tx.tasks_due = True
-    return tx.execute(_owned(task).values(state=state, due=due, lease_until=0.0, lease_token=None, attempts=0)).rowcount > 0
+    when = sa.case((t.c.again.is_not(_NONE), now), else_=due)
+    return tx.execute(_owned(task).values(state=state, again=_NONE, due=when, lease_until=0.0, lease_token=None, attempts=0)).rowcount > 0
 
 
-def finish(tx: Tx, task: Task, status: str, now: float, error: dict[str, Any] | None = None) -> bool:
-    """Ends a task; one that was enqueued again since it was claimed goes on instead."""
-    ended = tx.execute(
-        _owned(task).where(t.c.due == task.due).values(status=status, error=error, ended=now, lease_until=0.0, lease_token=None)
-    ).rowcount
-    return ended > 0 or put_back(tx, task, task.state, now)
+def finish(tx: Tx, task: Task, status: str, now: float, error: dict[str, Any] | None = None) -> str | None:
+    """Ends a task, or begins it anew if it was asked for again meanwhile. Its status then: the given one, or InProgress; None when
+    the lease is lost."""
+    found = tx.execute(sa.select(t.c.again).where(t.c.id == task.id, t.c.lease_token == task.lease_token, t.c.status == "InProgress")).first()
+    if found is None:
+        return None
+    if found.again is not None:
+        put_back(tx, task, found.again, now, now)
+        return "InProgress"
+    tx.execute(_owned(task).values(status=status, error=error, ended=now, lease_until=0.0, lease_token=None))
+    return status
 
 
 def release_worker(tx: Tx, worker: str, *, died: bool = True) -> int:
