@@ -31,6 +31,7 @@ from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML
 from lazward.domain import rbac
 from lazward.domain.settings import Source, merge
+from lazward.orchestration import removal
 from lazward.orchestration.bootstrap import seed_platform
 from lazward.storage import resources, runs, tables
 from lazward.storage.db import Database, Tx
@@ -204,7 +205,9 @@ class Plane:
                     job = resources.get(tx, subject) if kind == "job.delete" else None
                     if job is not None:
                         runs.delete_job_run(tx, job.parent, job.name, self.clock())
-                    resources.delete(tx, subject)
+                    if kind == "workspace.delete":
+                        runs.delete_workspace(tx, subject)
+                    removal.remove(tx, subject, self.clock())
                 elif kind.endswith(".apply"):
                     row = resources.get(tx, subject)
                     if row is not None:

@@ -25,6 +25,7 @@ from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import ask_of
 from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
 from lazward.storage.db import Tx
@@ -277,7 +278,7 @@ async def delete_job(work: Work) -> Outcome:
     now = work.now()
 
     def gone(tx: Tx) -> None:
-        resources.delete(tx, work.subject)
+        remove(tx, work.subject, now)
         runs.delete_job_run(tx, workspace.key, job.name, now)
 
     return Outcome(also=gone)

@@ -129,6 +129,17 @@ def unassign(tx: Tx, assignment_id: str, now: float, *, actor: str = "lazward") 
         _note(tx, actor, "assignment.delete", now, {"assignment": assignment_id})
 
 
+def unassign_below(tx: Tx, scope: str, now: float, *, actor: str = "lazward") -> bool:
+    """Ends the assignments at a resource that is gone and at what lay below it; whether there were any. Not for "/"."""
+    at, t = normal_scope(scope), role_assignment
+    if at == ROOT:
+        raise ValueError("everything is never gone")
+    gone = tx.execute(sa.delete(t).where(sa.or_(t.c.scope == at, t.c.scope.startswith(at + "/", autoescape=True)))).rowcount > 0
+    if gone:
+        _note(tx, actor, "assignment.delete", now, {"scope": at, "why": "the resource is gone"})
+    return gone
+
+
 def assignments(tx: Tx) -> list[Assignment]:
     t = role_assignment
     return [Assignment(*found) for found in tx.execute(sa.select(t.c.id, t.c.scope, t.c.principal, t.c.role).order_by(t.c.created, t.c.id))]
