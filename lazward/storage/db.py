@@ -98,6 +98,9 @@ class Database:
         self.engine.dispose()
 
 
+# hide_parameters: what is stored is told to the database, not to the log, also when a statement fails (S16).
+
+
 def dumps(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -106,7 +109,7 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
     # sqlite3's own transaction handling is switched off (isolation_level None): write_now says BEGIN IMMEDIATE itself.
     engine = sa.create_engine(
         url, connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 30, "cached_statements": 512},
-        pool_size=8, max_overflow=8, json_serializer=dumps, json_deserializer=msgspec.json.decode,
+        pool_size=8, max_overflow=8, hide_parameters=True, json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -126,7 +129,7 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
 
 def _postgres_engine(url: str) -> sa.Engine:
     return sa.create_engine(
-        url, pool_size=_PG_POOL + 4, max_overflow=8, pool_pre_ping=True, isolation_level="SERIALIZABLE",
+        url, pool_size=_PG_POOL + 4, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
         json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
 
