@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import fresh_database
+from tests.security.door import Door, opened
 from tests.security.site import Site, make_site
 
 
@@ -23,3 +24,14 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         made = make_site(url, folder)
         yield made
         made.plane.close()
+
+
+@pytest.fixture(scope="session")
+def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A site of its own: what is done to it from many connections at once must not meet the other tests."""
+    folder = tmp_path_factory.mktemp("door")
+    with fresh_database(request, "sqlite", folder) as url:
+        site = make_site(url, folder)
+        with opened(site, folder) as door:
+            yield door
+        site.plane.close()
