@@ -15,14 +15,13 @@ import sqlalchemy as sa
 from lazward.contract.errors import ArmError, conflict, not_found
 from lazward.domain.rbac import ROOT, Assignment, Permission, Role, normal_scope
 from lazward.domain.rbac_roles import OWNER
+from lazward.domain.tracking.status import JOB_OVER, TERMINAL
 from lazward.storage import grants
 from lazward.storage.db import Tx
 from lazward.storage.tables import event, principal, resource, role_assignment, role_definition, run
 
 ACCESS = "access"
 KINDS = ("User", "ServicePrincipal", "ManagedIdentity")
-_JOB_OVER = frozenset({"Completed", "Failed", "Canceled"})
-_RUN_OVER = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -232,6 +231,6 @@ def run_is_over(tx: Tx, workspace: str, run_id: str) -> bool:
     job = sa.select(resource.c.doc["properties"]["status"].as_string()).where(resource.c.key == f"{workspace}/jobs/{run_id}".lower())
     found = tx.execute(job).first()
     if found is not None:
-        return found[0] in _JOB_OVER
+        return found[0] in JOB_OVER
     status = tx.execute(sa.select(run.c.status).where(run.c.workspace == workspace.lower(), run.c.id == run_id)).scalar()
-    return status is None or status in _RUN_OVER
+    return status is None or status in TERMINAL
