@@ -15,6 +15,8 @@ from lazward.contract.errors import ArmError
 MAX_HEAD = 64 * 1024  # bytes of request line and headers; a token may have 16 KiB, a signed address a few
 HEAD_S = 30.0  # from a request's first byte, or from the connection, to the end of its headers
 BODY_S = 300.0  # between two pieces of a body
+DRAINED = 64 * 1024 * 1024  # bytes of a body that is refused already: clients such as urllib3 read the answer once they have sent it all
+LINGER_S = 2.0  # for a refusal to be read, before the connection is cut
 
 
 def server_config(app: Any, *, certificate: str, private_key: str, **more: Any) -> uvicorn.Config:
@@ -32,7 +34,7 @@ class GuardedProtocol(HttpToolsProtocol):
     give up waiting."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._drained = 0
         self._progress = self._refused = self._head_is_over = False
         self._heard = self.loop.time()
         self._patience: asyncio.TimerHandle | None = None
@@ -54,7 +56,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_is_over = False
+        self._head_is_over, self._drained = False, 0
         if self._patience is None:
             self._wait_for_head()
 
@@ -74,6 +76,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._progress = True
         super().on_body(body)
+        if self.cycle.response_complete:
+            self._drained += len(body)
+            if self._drained > DRAINED:
+                self.transport.abort()
 
     def on_message_complete(self) -> None:
         self._progress = True
@@ -92,8 +98,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def _answer(self, status: int, phrase: str, error: ArmError) -> None:
         body = msgspec.json.encode(error.body())
         head = f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\nx-ms-error-code: {error.code}\r\n\r\n"
+        self._stop_waiting()
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        # Not close(): a TLS connection that is closed reads on, until the other side has said goodbye too.
+        self.transport.pause_reading()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
     # ---- patience ----------------------------------------------------------------------------------------------------------
 
