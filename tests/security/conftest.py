@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import fresh_database
 from tests.security.door import Door, opened
 from tests.security.site import Site, make_site
+from tests.security.whole import Whole, whole_server
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -35,3 +36,10 @@ def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         with opened(site, folder) as door:
             yield door
         site.plane.close()
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """One running server for all tests of the group "whole"."""
+    with whole_server(tmp_path_factory.mktemp("whole")) as made:
+        yield made
