@@ -14,11 +14,13 @@ def _own_handlers(monkeypatch):
     monkeypatch.setattr(durable, "ON_FAILURE", {})
 
 
-async def run_until(db, clock, done: asyncio.Event, name="w"):
+async def run_until(db, clock, done: asyncio.Event, name="w", *, cut_short: bool = False):
     worker = Worker(db, None, clock, name)
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     await asyncio.wait_for(done.wait(), 10)
+    if not cut_short:  # to stop would cancel what it writes
+        await asyncio.wait_for(asyncio.gather(*(held.run for held in list(worker._running.values()))), 10)
     stop.set()
     await running
     return worker
@@ -83,7 +85,7 @@ class TestWorker:
 
         durable.HANDLERS["k"] = work
         await db.write(tasks.enqueue, "k", "s", {}, clock())
-        await run_until(db, clock, first)
+        await run_until(db, clock, first, cut_short=True)
         clock.forward(1)
         await run_until(db, clock, second)
         assert phases == ["start", "middle"]
