@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import Counter, Histogram
@@ -31,6 +30,7 @@ from lazward.storage.db import DatabaseAway
 log = logging.getLogger("lazward.http")
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:/+=|{}-]{1,256}")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{0,5})?")
 _STORAGE_HOST = re.compile(r"[a-z0-9]{3,24}\.(blob|dfs)\.core\.windows\.net")  # as our cloud metadata names it; DNS or a proxy leads it here
 
 REQUESTS = Counter("lazward_http_requests_total", "Requests by surface, method and status", ["surface", "method", "status"])
@@ -71,11 +71,15 @@ class Context:
     async def authenticate(self) -> Caller:
         """The caller of a bearer token; ArmError 401 without one."""
         if self._caller is None:
-            caller = await self.services.authority.authenticate(self.request.headers.get("authorization"))
-            if not takes(self.route.surface.name, caller.audience):
-                raise ArmError(401, "InvalidAuthenticationTokenAudience", "The access token was made for another service of this server.", "Authorization")
-            self._caller = caller
+            self._caller = await self.authenticated_by(self.request.headers.get("authorization"))
         return self._caller
+
+    async def authenticated_by(self, authorization: str | None) -> Caller:
+        """The caller of a bearer token of this or another header, which must be made for this surface; decides nothing about the request."""
+        caller = await self.services.authority.authenticate(authorization)
+        if not takes(self.route.surface.name, caller.audience):
+            raise ArmError(401, "InvalidAuthenticationTokenAudience", "The access token was made for another service of this server.", "Authorization")
+        return caller
 
     @property
     def caller(self) -> Caller:
@@ -273,9 +277,11 @@ class Chain:
 
     def _path(self, request: Request) -> str:
         """The decoded path. A host such as acct.blob.core.<domain> becomes the first piece, so one set of routes serves both forms."""
-        host = request.headers.get("host", "").lower()
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        path = request.scope["path"]
+        hosts, path = request.headers.getlist("host"), request.scope["path"]
+        match = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+        if hosts and match is None:  # two readers could take such a header for two hosts (S8)
+            raise bad_request("The Host header is no NAME or NAME:PORT, or there is more than one.", "Host", "InvalidHostHeader")
+        name = match.group(1) if match else ""
         if "\0" in path or b"%00" in request.scope["query_string"]:
             raise bad_request("The address holds a NUL character.", "path", "InvalidUrl")
         if _STORAGE_HOST.fullmatch(name):
@@ -291,7 +297,7 @@ class Chain:
         origin = request.headers.get("origin")
         site = request.headers.get("sec-fetch-site")
         if origin:
-            if origin != "null" and urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower():
+            if origin.lower() == f"https://{request.headers.get('host', '').lower()}":
                 return
         elif site in (None, "same-origin", "none"):
             return

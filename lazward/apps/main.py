@@ -41,19 +41,18 @@ def main() -> None:
 
 def control(settings: Settings) -> None:
     """The HTTP surfaces, on the socket the supervisor made: requests wait in its queue while this process is replaced."""
-    import uvicorn
 
     from lazward.apps.control import build_chain
-    from lazward.apps.https_server import Server
+    from lazward.apps.http_server import Server, server_config
 
     db = open_database(settings, PATIENCE_S)
     schema.upgrade(db)
     app = build_chain(settings, db)
     layout = settings.layout
     listener = socket.socket(fileno=int(os.environ["LAZWARD_LISTEN_FD"])) if "LAZWARD_LISTEN_FD" in os.environ else None
-    config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, ssl_certfile=str(layout.server_certificate), ssl_keyfile=str(layout.server_key), http="httptools",
-        loop="uvloop" if _loop_factory() is not None else "asyncio", ws="none", lifespan="off", access_log=False, log_config=None, server_header=False,
+    config = server_config(
+        app, certificate=str(layout.server_certificate), private_key=str(layout.server_key), host=settings.host, port=settings.port,
+        loop="uvloop" if _loop_factory() is not None else "asyncio", log_config=None,
         timeout_keep_alive=75, timeout_graceful_shutdown=max(1, settings.stop_grace - 1), backlog=2048,
     )
     Server(config).run(sockets=[listener] if listener else None)

@@ -38,6 +38,7 @@ from lazward.orchestration.instances import (
     until_all_ready,
 )
 from lazward.orchestration.job_prepare import remove_tree
+from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
 from lazward.storage.db import DatabaseAway, Tx
@@ -229,7 +230,8 @@ async def delete_deployment(work: Work) -> Outcome:
     await sync_gateway(runtime)  # it is marked, so the gateway sends it no further request
     if not await end_deployments(runtime, [work.subject], work.now()):
         return Outcome("InProgress", delay=0.1)
-    return Outcome(also=lambda tx: resources.delete(tx, work.subject) and None)
+    now = work.now()
+    return Outcome(also=lambda tx: remove(tx, work.subject, now) and None)
 
 
 async def end_deployments(runtime: Runtime, keys: list[str], now: float) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
+from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
@@ -25,6 +26,7 @@ from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import ask_of
 from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
 from lazward.storage.db import DatabaseAway, Tx
@@ -34,7 +36,6 @@ from lazward.storage.tasks import Task
 log = logging.getLogger("lazward.worker")
 
 T = TypeVar("T")
-OVER = ("Completed", "Failed", "Canceled")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
 FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
@@ -46,7 +47,7 @@ class Canceled(Exception):
 def request_cancel(tx: Tx, key: str, now: float) -> str | None:
     """Marks the job and starts the task that stops it; None when it is over already."""
     row = resources.get(tx, key)
-    if row is None or row.properties.get("status") in OVER:
+    if row is None or row.properties.get("status") in JOB_OVER:
         return None
     set_state(tx, key, "CancelRequested", now)
     return tasks.enqueue(tx, "job.cancel", key, {}, now)
@@ -68,7 +69,7 @@ async def run_job(work: Work) -> Outcome:
     goes_on = False
     try:
         job, workspace = await _load(runtime, work.subject)
-        if job is None or workspace is None or job.properties["status"] in OVER:
+        if job is None or workspace is None or job.properties["status"] in JOB_OVER:
             await _clear(runtime, work)
             return Outcome()
         outcome = await _phases(work, runtime, job, workspace, runtime.folder("jobs", work.subject))
@@ -266,7 +267,7 @@ async def cancel_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
     runtime.cancel_event(work.subject).set()
     job = await runtime.db.read(resources.get, work.subject)
-    if job is None or job.properties["status"] in OVER:
+    if job is None or job.properties["status"] in JOB_OVER:
         runtime.canceled.pop(work.subject, None)
         return Outcome()
     running = await runtime.db.read(tasks.open_for, work.subject, "job.run")
@@ -284,7 +285,7 @@ async def delete_job(work: Work) -> Outcome:
     job, workspace = await _load(runtime, work.subject)
     if job is None or workspace is None:
         return Outcome()
-    if job.properties["status"] not in OVER:
+    if job.properties["status"] not in JOB_OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
         return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
@@ -292,7 +293,7 @@ async def delete_job(work: Work) -> Outcome:
     now = work.now()
 
     def gone(tx: Tx) -> None:
-        resources.delete(tx, work.subject)
+        remove(tx, work.subject, now)
         runs.delete_job_run(tx, workspace.key, job.name, now)
 
     return Outcome(also=gone)

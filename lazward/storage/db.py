@@ -189,6 +189,9 @@ class Database:
         self.engine.dispose()
 
 
+# hide_parameters: what is stored is told to the database, not to the log, also when a statement fails (S16).
+
+
 def dumps(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -197,7 +200,7 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
     # sqlite3's own transaction handling is switched off (isolation_level None): write_now says BEGIN IMMEDIATE itself.
     engine = sa.create_engine(
         url, connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000, "cached_statements": 512},
-        pool_size=8, max_overflow=8, json_serializer=dumps, json_deserializer=msgspec.json.decode,
+        pool_size=8, max_overflow=8, hide_parameters=True, json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
 
     @sa.event.listens_for(engine, "connect")
@@ -219,7 +222,7 @@ def _postgres_engine(url: str) -> sa.Engine:
     # A machine that is gone says nothing: libpq would wait for minutes. What the URL says of these comes first.
     patience = {"connect_timeout": 5, "tcp_user_timeout": 15000, "keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
     return sa.create_engine(
-        url, pool_size=_PG_POOL + 4, max_overflow=8, pool_pre_ping=True, isolation_level="SERIALIZABLE",
+        url, pool_size=_PG_POOL + 4, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
         connect_args={name: value for name, value in patience.items() if name not in sa.make_url(url).query},
         json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )

@@ -8,7 +8,7 @@ import time
 import pytest
 import uvicorn
 
-from lazward.apps.https_server import Server
+from lazward.apps.http_server import Server
 from tests.live import make_certificate
 
 GRACE_S = 10
