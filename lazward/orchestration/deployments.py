@@ -228,7 +228,7 @@ async def delete_deployment(work: Work) -> Outcome:
     await sync_gateway(runtime)  # it is marked, so the gateway sends it no further request
     if not await end_deployments(runtime, [work.subject], work.now()):
         return Outcome("InProgress", delay=0.1)
-    return Outcome(also=lambda tx: resources.delete(tx, work.subject) and None)
+    return Outcome(also=lambda tx: resources.delete(tx, work.subject))
 
 
 async def end_deployments(runtime: Runtime, keys: list[str], now: float) -> bool:
@@ -270,7 +270,7 @@ async def keep_deployment(work: Work) -> Outcome:
             return Outcome()
         generation, instances = facts["generation"], instances_of(facts)
         pauses = [await _keep(runtime, row.key, generation, instance) for instance in instances]
-        waits = [runtime.cancel_event(row.key).wait()]
+        waits: list[Coroutine[Any, Any, Any]] = [runtime.cancel_event(row.key).wait()]
         for instance, pause in zip(instances, pauses, strict=True):
             waits.append(asyncio.sleep(pause) if pause else runtime.executor.wait(launch_of(row.key, generation, instance), LOOK_S))
         await _first(waits)

@@ -27,7 +27,7 @@ BEAT_S = LEASE_S / 3
 FIRST_BEAT_S = 2.0  # after a claim: one that has run so long did not kill its worker at once, and its attempts are forgotten
 MAX_ATTEMPTS = 100  # claims in a row without one heartbeat: the task kills its workers
 
-Also = Callable[[Tx], None]
+Also = Callable[[Tx], object]  # its answer is not looked at
 
 
 class LeaseLost(Exception):

@@ -119,4 +119,4 @@ async def delete_group(work: Work) -> Outcome:
     if await runtime.db.write(start):
         await asyncio.sleep(0)
         return Outcome("InProgress", delay=0.25)
-    return Outcome(also=lambda tx: resources.delete(tx, work.subject) and None)
+    return Outcome(also=lambda tx: resources.delete(tx, work.subject))

@@ -20,6 +20,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,7 +55,7 @@ class Database:
 
     def __init__(self, url: str, on_tasks: Callable[[], None] | None = None, *, synchronous: str = "normal"):
         self.url = url
-        self.on_tasks = on_tasks
+        self.on_tasks: Callable[[], object] | None = on_tasks
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
         self._writer = ThreadPoolExecutor(1 if self.is_sqlite else _PG_POOL, "db-write")
@@ -73,7 +75,8 @@ class Database:
                 conn.rollback()
 
     def write_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        for attempt in range(_RETRIES + 1):
+        attempt = 0
+        while True:
             try:
                 with self.engine.connect() as conn:
                     if self.is_sqlite:
@@ -82,10 +85,11 @@ class Database:
                     result = fn(tx, *args, **kwargs)
                     conn.commit()
                 break
-            except sa.exc.DBAPIError as error:
+            except DBAPIError as error:
                 if attempt == _RETRIES or not _worth_retrying(error):
                     raise
                 time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter, on a database thread
+                attempt += 1
         for callback in tx.after:
             callback()
         if tx.tasks_due and self.on_tasks:
@@ -109,7 +113,7 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
         pool_size=8, max_overflow=8, json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
 
-    @sa.event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
         path = sa.make_url(url).database
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "busy_timeout=30000", "cache_size=-32000", "temp_store=MEMORY"):
@@ -131,7 +135,7 @@ def _postgres_engine(url: str) -> sa.Engine:
     )
 
 
-def _worth_retrying(error: sa.exc.DBAPIError) -> bool:
+def _worth_retrying(error: DBAPIError) -> bool:
     # 40001 serialization_failure, 40P01 deadlock_detected; 23505 (unique) can be a serialisation anomaly seen late.
     state = getattr(error.orig, "sqlstate", None)
     return state in ("40001", "40P01") or "database is locked" in str(error.orig)
