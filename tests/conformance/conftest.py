@@ -1,27 +1,18 @@
 """Blob storage behind a server that the real storage clients talk to, in path style as `lazward env` sets it up."""
 
-import time
 import uuid
 
 import pytest
 from azure.storage.filedatalake import DataLakeServiceClient
 
 from lazward.apps.blob.routes import blob_routes
-from lazward.storage.blobs.extents import Extents
-from lazward.storage.blobs.store import BlobStore
 from tests.conformance.blob_clients import client_of
 from tests.live import serve
 
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("blob")
-
-    def routes(services):
-        services.extras["blobs"] = BlobStore(services.db, Extents.from_url(str(folder / "extents")), time.time)
-        return blob_routes(services)
-
-    with serve(routes, folder) as live:
+    with serve(blob_routes, tmp_path_factory.mktemp("blob")) as live:
         yield live
 
 

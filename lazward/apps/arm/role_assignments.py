@@ -68,7 +68,7 @@ async def put(ctx: Context) -> Response:
         kind = _check_principal(tx, asked["principal"], asked["principalType"])
         doc = {"scope": scope, "principalType": kind, "createdOn": stamp, "createdBy": caller.id, **facts}
         access.assign(tx, scope, asked["principal"], asked["role"], ctx.now, doc, name, actor=caller.id)
-        ctx.services.authority.changed(tx)  # type: ignore[attr-defined]
+        ctx.services.authority.changed(tx)
         made = access.assignment(tx, name)
         assert made is not None
         return made, False
@@ -88,7 +88,7 @@ async def delete(ctx: Context) -> Response:
         if given is None or given.scope != rbac.normal_scope(scope):
             return None
         access.unassign(tx, name, ctx.now, actor=caller.id)
-        ctx.services.authority.changed(tx)  # type: ignore[attr-defined]
+        ctx.services.authority.changed(tx)
         return given
 
     given = await ctx.db.write(remove)

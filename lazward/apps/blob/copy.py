@@ -51,7 +51,7 @@ async def source_of(call: Call) -> Source:
     """The blob that x-ms-copy-source names, once the request proved that it may be read."""
     url = call.header("x-ms-copy-source")
     parts = urlsplit(url)
-    hosts = call.ctx.services.extras.get("blob_hosts", frozenset())
+    hosts = call.ctx.services.blob_hosts
     in_path, in_host = _IN_PATH.match(parts.path), _IN_HOST.match(parts.netloc.lower())
     if parts.scheme == "https" and in_path and parts.netloc.lower() in hosts:
         account, path = in_path.group(1), parts.path[in_path.end() :]
