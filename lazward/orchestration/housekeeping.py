@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from lazward.orchestration.durable import Outcome, Work, handler
+from lazward.orchestration.environments import remove_left_contexts
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import tasks
 from lazward.storage.blobs import materialize
@@ -40,5 +41,6 @@ async def prune_caches(runtime: Runtime) -> None:
     for gone in await runtime.environments.prune(settings.environments_max_bytes or None, settings.environments_max_days or None):
         log.info("removed the environment %s (%d bytes), unused for long", gone.key, gone.bytes)
     freed = await asyncio.to_thread(materialize.prune, runtime.data_dir / "cache" / "inputs", settings.input_cache_bytes)
+    await asyncio.to_thread(remove_left_contexts, runtime.data_dir)
     if freed:
         log.info("removed %d bytes of the cache of inputs", freed)
