@@ -14,11 +14,15 @@ def _own_handlers(monkeypatch):
     monkeypatch.setattr(durable, "ON_FAILURE", {})
 
 
-async def run_until(db, clock, done: asyncio.Event, name="w"):
+async def run_until(db, clock, done: asyncio.Event, name="w", *, dies: bool = False):
+    """A worker that ends once `done` is set and what it does then is written; dies: at once."""
     worker = Worker(db, None, clock, name)
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     await asyncio.wait_for(done.wait(), 10)
+    async with asyncio.timeout(10):
+        while worker._running and not dies:  # stopped any sooner, it would drop the outcome that it has not written yet
+            await asyncio.sleep(0.001)
     stop.set()
     await running
     return worker
@@ -83,7 +87,7 @@ class TestWorker:
 
         durable.HANDLERS["k"] = work
         await db.write(tasks.enqueue, "k", "s", {}, clock())
-        await run_until(db, clock, first)
+        await run_until(db, clock, first, dies=True)
         clock.forward(1)
         await run_until(db, clock, second)
         assert phases == ["start", "middle"]
