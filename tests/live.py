@@ -41,6 +41,7 @@ from lazward.storage.tables import metadata, resource
 ARM = Surface("arm", render_arm_error)
 MASTER_KEY = b"m" * 32
 WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+TEAM = "team.test"  # a name of our own that the certificate is good for
 ACCOUNT = "lz0123456789abcdef0123"
 
 
@@ -94,7 +95,7 @@ class Live:
 @contextmanager
 def serve(
     routes: Callable[[Services], list[Route]], folder: Path, *, db: Database | None = None, authority: FakeAuthority | None = None,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float] = time.time, public_host: str = "localhost",
 ) -> Iterator[Live]:
     """routes: from the services to the routes. db: by default a fresh SQLite below folder, with a workspace WORKSPACE that has ACCOUNT."""
     own = db is None
@@ -104,7 +105,7 @@ def serve(
     add_workspace(db)
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
-    settings = merge([Source("test", {"data_dir": str(folder), "port": port})]).settings
+    settings = merge([Source("test", {"data_dir": str(folder), "port": port, "public_host": public_host})]).settings
     authority = authority or FakeAuthority()
     services = build_services(settings, db, now=now, master_key=MASTER_KEY, authority=authority)
     certificate, key = make_certificate(folder)
@@ -149,7 +150,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     today = datetime.datetime.now(datetime.UTC)
     names = x509.SubjectAlternativeName([
         x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        *(x509.DNSName(f"*.{kind}.core.windows.net") for kind in ("blob", "dfs")),
+        *(x509.DNSName(f"*.{kind}.core.windows.net") for kind in ("blob", "dfs")), *(x509.DNSName(f"*.{kind}.core.{TEAM}") for kind in ("blob", "dfs")),
     ])
     certificate = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import socket
 import time
 import uuid
 from datetime import UTC, datetime
@@ -26,9 +27,10 @@ from azure.storage.blob import (
 )
 from azure.storage.filedatalake import DataLakeServiceClient
 
+from lazward.apps.blob.routes import blob_routes
 from lazward.identity import sas
 from tests.conformance.blob_clients import KEY, client_of, refusal, soon
-from tests.live import ACCOUNT
+from tests.live import ACCOUNT, TEAM, serve
 
 
 class TestBlobs:
@@ -267,14 +269,16 @@ class TestAsTheMlSdkDoes:
 
 
 class TestHostStyle:
-    """The account in the host name, where DNS or a proxy leads Azure's own names here."""
+    """The account in the host name, where DNS or a proxy leads Azure's own names here, or where our own name is a wildcard."""
 
-    def test_key_and_signature(self, live, monkeypatch):
-        import socket
-
+    @pytest.mark.parametrize("suffix", ["windows.net", TEAM])
+    def test_key_and_signature(self, tmp_path, monkeypatch, suffix):
         real = socket.getaddrinfo
-        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **kw: real("127.0.0.1" if str(host).endswith(".core.windows.net") else host, *rest, **kw))
-        url = f"https://{ACCOUNT}.blob.core.windows.net:{live.port}"
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **kw: real("127.0.0.1" if str(host).endswith(f".core.{suffix}") else host, *rest, **kw))
+        with serve(blob_routes, tmp_path, public_host=TEAM) as live:
+            self.use(live, f"https://{ACCOUNT}.blob.core.{suffix}:{live.port}")
+
+    def use(self, live, url):
         service = BlobServiceClient(url, credential=KEY, connection_verify=live.ca, retry_total=0)
         assert service.account_name == ACCOUNT
         container = service.create_container(f"h{uuid.uuid4().hex[:12]}")
