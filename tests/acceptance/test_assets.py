@@ -6,18 +6,41 @@ import subprocess
 import sys
 
 import pytest
-from azure.ai.ml import load_compute, load_data
-from azure.ai.ml.entities import BuildContext, Environment
+from azure.ai.ml import Input, command, load_compute, load_data
+from azure.ai.ml.constants import AssetTypes
+from azure.ai.ml.entities import BuildContext, Data, Environment
+
+from tests.acceptance.runs import finish, log_of
 
 
-def test_l2_034_mltable(client, examples):
+@pytest.fixture(scope="session")
+def mltable_python(tmp_path_factory) -> str:
+    """An interpreter with the client that users read tables with. Its old pins stay out of the tests' own environment."""
+    folder = tmp_path_factory.mktemp("mltable") / "venv"
+    uv = (sys.executable, "-m", "uv")
+    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(folder / "bin/python"), "mltable", "pandas"], check=True)
+    return str(folder / "bin/python")
+
+
+def test_l2_034_mltable(client, examples, mltable_python):
     data = client.data.create_or_update(load_data(examples / "cli/assets/data/local-mltable.yml"))
     assert (data.type, data.version) == ("mltable", "1")
-    if subprocess.run([sys.executable, "-c", "import mltable"], capture_output=True).returncode:
-        pytest.skip("the wheel 'mltable' is not installed; the asset itself is right")
-    import mltable
+    rows = "import sys, mltable; print(len(mltable.load(sys.argv[1]).to_pandas_dataframe()))"
+    load = subprocess.run([mltable_python, "-c", rows, str(examples / "cli/assets/data/local-mltable")], capture_output=True, text=True)
+    assert load.stdout.splitlines()[-1:] == ["891"], load.stderr
 
-    assert len(mltable.load(str(examples / "cli/assets/data/local-mltable")).to_pandas_dataframe()) == 891
+
+def test_l2_034_mltable_in_a_job(client, examples, tmp_path):
+    """The jobs of working_with_mltable.ipynb: a table of this machine, and one that is an asset."""
+    folder = examples / "sdk/python/assets/data"
+    environment = Environment(image="mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu20.04", conda_file=str(folder / "environments/mltable_environment.yaml"))
+    asset = client.data.create_or_update(Data(path=str(folder / "sample_data"), type=AssetTypes.MLTABLE, name="titanic-mltable-example"))
+    for given in (Input(type=AssetTypes.MLTABLE, path=str(folder / "sample_data")), Input(type=AssetTypes.MLTABLE, path=asset.id)):
+        job = client.jobs.create_or_update(command(
+            code=str(folder / "src"), command="python read_mltable.py --input_data ${{inputs.input_data}}", inputs={"input_data": given},
+            environment=environment, compute="cpu-cluster"))
+        assert "PassengerId" in log_of(client, finish(client, job).name, tmp_path / job.name)
 
 
 def test_l2_037_environments(client, examples):

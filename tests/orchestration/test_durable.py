@@ -14,15 +14,13 @@ def _own_handlers(monkeypatch):
     monkeypatch.setattr(durable, "ON_FAILURE", {})
 
 
-async def run_until(db, clock, done: asyncio.Event, name="w", *, dies: bool = False):
-    """A worker that ends once `done` is set and what it does then is written; dies: at once."""
+async def run_until(db, clock, done: asyncio.Event, name="w", *, cut_short: bool = False):
     worker = Worker(db, None, clock, name)
     stop = asyncio.Event()
     running = asyncio.create_task(worker.run(stop))
     await asyncio.wait_for(done.wait(), 10)
-    async with asyncio.timeout(10):
-        while worker._running and not dies:  # stopped any sooner, it would drop the outcome that it has not written yet
-            await asyncio.sleep(0.001)
+    if not cut_short:  # to stop would cancel what it writes
+        await asyncio.wait_for(asyncio.gather(*(held.run for held in list(worker._running.values()))), 10)
     stop.set()
     await running
     return worker
@@ -87,7 +85,7 @@ class TestWorker:
 
         durable.HANDLERS["k"] = work
         await db.write(tasks.enqueue, "k", "s", {}, clock())
-        await run_until(db, clock, first, dies=True)
+        await run_until(db, clock, first, cut_short=True)
         clock.forward(1)
         await run_until(db, clock, second)
         assert phases == ["start", "middle"]
