@@ -25,19 +25,13 @@ from lazward.identity import sas  # noqa: E402
 from tests.live import ACCOUNT, MASTER_KEY  # noqa: E402
 
 SERVER = """
-import sys, time, uvloop
+import sys, uvloop
 from pathlib import Path
 uvloop.install()
 from lazward.apps.blob.routes import blob_routes
-from lazward.storage.blobs.extents import Extents
-from lazward.storage.blobs.store import BlobStore
 from tests.live import serve
 
-folder = Path(sys.argv[1])
-def routes(services):
-    services.extras["blobs"] = BlobStore(services.db, Extents.from_url(str(folder / "extents")), time.time)
-    return blob_routes(services)
-with serve(routes, folder) as live:
+with serve(blob_routes, Path(sys.argv[1])) as live:
     print(live.port, live.ca, flush=True)
     sys.stdin.read()
 """

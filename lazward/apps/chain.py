@@ -25,13 +25,13 @@ from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError, as_arm_error, bad_request, forbidden
 from lazward.contract.json_body import read_json
 from lazward.domain.audiences import takes
+from lazward.domain.blobs.names import account_in_host
 from lazward.storage.db import DatabaseAway
 
 log = logging.getLogger("lazward.http")
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:/+=|{}-]{1,256}")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{0,5})?")
-_STORAGE_HOST = re.compile(r"[a-z0-9]{3,24}\.(blob|dfs)\.core\.windows\.net")  # as our cloud metadata names it; DNS or a proxy leads it here
 
 REQUESTS = Counter("lazward_http_requests_total", "Requests by surface, method and status", ["surface", "method", "status"])
 SECONDS = Histogram("lazward_http_request_seconds", "Time to answer by surface", ["surface"])
@@ -284,8 +284,8 @@ class Chain:
         name = match.group(1) if match else ""
         if "\0" in path or b"%00" in request.scope["query_string"]:
             raise bad_request("The address holds a NUL character.", "path", "InvalidUrl")
-        if _STORAGE_HOST.fullmatch(name):
-            return f"/{name.split('.core.')[0]}.core.windows.net{path}"
+        if storage := account_in_host(name, self.services.settings.public_host):
+            return f"/{'.'.join(storage)}.core.windows.net{path}"
         if self.services.allowed_hosts and name not in self.services.allowed_hosts:
             raise ArmError(421, "InvalidHostHeader", "This server does not answer under that host name (see the setting public_host).", "Host")
         if path.startswith("//"):  # some clients join base URLs that end in a slash

@@ -12,6 +12,7 @@ from lazward.apps.arm import engine
 from lazward.apps.arm.engine import Facts
 from lazward.apps.history.runs import Change
 from lazward.apps.mlflow.registry import ModelVersion, RegisteredModel
+from lazward.apps.services import Authority
 from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.envelope import system_data
 from lazward.contract.errors import ArmError
@@ -19,7 +20,7 @@ from lazward.contract.ids import ML, ResourceId, parse
 from lazward.domain.resource import Doc
 from lazward.domain.settings import Settings
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration.authority import JOB_TOKEN_S, Authority
+from lazward.orchestration.authority import JOB_TOKEN_S
 from lazward.orchestration.data import locate
 from lazward.orchestration.job_services import OWN as OWN_SERVICES
 from lazward.orchestration.job_services import service_token

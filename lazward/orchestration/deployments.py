@@ -278,7 +278,7 @@ async def keep_deployment(work: Work) -> Outcome:
             return Outcome()
         generation, instances = facts["generation"], instances_of(facts)
         pauses = [await _keep(runtime, row.key, generation, instance) for instance in instances]
-        waits = [runtime.cancel_event(row.key).wait()]
+        waits: list[Coroutine[Any, Any, Any]] = [runtime.cancel_event(row.key).wait()]
         for instance, pause in zip(instances, pauses, strict=True):
             waits.append(asyncio.sleep(pause) if pause else runtime.executor.wait(launch_of(row.key, generation, instance), LOOK_S))
         await _first(waits)

@@ -30,7 +30,7 @@ AWAY_PAUSE_S = 1.0  # before work that the database left in the lurch is begun a
 RELEASE_S = 3.0  # a worker that stops waits no longer for its database
 MAX_ATTEMPTS = 100  # claims in a row without one heartbeat: the task kills its workers
 
-Also = Callable[[Tx], None]
+Also = Callable[[Tx], object]  # its answer is not looked at
 
 
 class LeaseLost(Exception):

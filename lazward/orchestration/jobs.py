@@ -165,10 +165,10 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
     async with pump.running():
         try:
             say(f"preparing the environment {job.properties['environmentId']}")
-            packages = await environments.packages_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
-            environment = await environments.build(runtime, packages, build_log)
+            wanted = await environments.definition_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
+            environment = await environments.build(runtime, wanted, build_log)
             say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
-            spec = await prepare(runtime, job, workspace, environment, dict(packages.env), folder, _name(work), say)
+            spec = await prepare(runtime, job, workspace, environment, dict(wanted.packages.env), folder, _name(work), say)
             say(f"starting {len(spec.processes)} process(es)")
             return spec
         except ArmError as error:

@@ -77,6 +77,16 @@ def set_enabled(tx: Tx, principal_id: str, enabled: bool, now: float, *, actor: 
     _note(tx, actor, "principal.enable" if enabled else "principal.disable", now, {"principal": principal_id})
 
 
+def delete_principal(tx: Tx, principal_id: str, now: float, *, actor: str = "lazward") -> None:
+    """With its sign-ins and role assignments. 404 for an unknown principal; 409 when nobody who owns everything would be left."""
+    _keep_an_owner(tx, without_principal=principal_id)
+    if tx.execute(sa.delete(principal).where(principal.c.id == principal_id)).rowcount == 0:
+        raise not_found(f"The principal '{principal_id}'", code="PrincipalNotFound")
+    grants.drop_all_of(tx, principal_id)
+    tx.execute(sa.delete(role_assignment).where(role_assignment.c.principal == principal_id))
+    _note(tx, actor, "principal.delete", now, {"principal": principal_id})
+
+
 def set_secret(tx: Tx, principal_id: str, secret_hash: str, now: float, *, actor: str = "lazward") -> None:
     """Replaces the secret. The old one is worth nothing from here on, nor are the sign-ins made with it. 404 for an unknown principal."""
     if tx.execute(sa.update(principal).where(principal.c.id == principal_id).values(secret_hash=secret_hash)).rowcount == 0:

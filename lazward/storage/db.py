@@ -25,6 +25,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.exc import DBAPIError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -116,7 +118,7 @@ class Database:
 
     def __init__(self, url: str, on_tasks: Callable[[], None] | None = None, *, synchronous: str = "normal", patience_s: float = PATIENCE_S):
         self.url = url
-        self.on_tasks = on_tasks
+        self.on_tasks: Callable[[], object] | None = on_tasks
         self.patience_s = patience_s
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
@@ -153,7 +155,7 @@ class Database:
             result = fn(tx, *args, **kwargs)
             try:
                 conn.commit()
-            except sa.exc.DBAPIError as error:
+            except DBAPIError as error:
                 if not self.is_sqlite and (away := _away(error)):  # SQLite knows that it has not committed
                     away.maybe_done = True
                     raise away from error
@@ -173,9 +175,9 @@ class Database:
             try:
                 with self.engine.connect() as conn:
                     return run(conn)
-            except sa.exc.TimeoutError as error:
+            except exc.TimeoutError as error:
                 raise DatabaseAway("All connections to the database are in use.") from error
-            except sa.exc.DBAPIError as error:
+            except DBAPIError as error:
                 if away := _away(error):
                     raise away from error
                 if attempt == _RETRIES or not _worth_retrying(error):
@@ -203,7 +205,7 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
         pool_size=8, max_overflow=8, hide_parameters=True, json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
 
-    @sa.event.listens_for(engine, "connect")
+    @event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
         path = sa.make_url(url).database
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={_BUSY_MS}", "cache_size=-32000", "temp_store=MEMORY"):
@@ -228,7 +230,7 @@ def _postgres_engine(url: str) -> sa.Engine:
     )
 
 
-def _away(error: sa.exc.DBAPIError) -> DatabaseAway | None:
+def _away(error: DBAPIError) -> DatabaseAway | None:
     """What an error says of a database that is away; None for any other."""
     if isinstance(error.orig, sqlite3.Error):
         code = (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF
@@ -236,11 +238,11 @@ def _away(error: sa.exc.DBAPIError) -> DatabaseAway | None:
     state = getattr(error.orig, "sqlstate", None)
     if state == "53100":
         return DatabaseAway(_FULL, full=True)
-    if error.connection_invalidated or (state or "").startswith(_POSTGRES_AWAY) or (state is None and isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))):
+    if error.connection_invalidated or (state or "").startswith(_POSTGRES_AWAY) or (state is None and isinstance(error, (exc.OperationalError, exc.InterfaceError))):
         return DatabaseAway("The database cannot be reached.")
     return None
 
 
-def _worth_retrying(error: sa.exc.DBAPIError) -> bool:
+def _worth_retrying(error: DBAPIError) -> bool:
     # 40001 serialization_failure, 40P01 deadlock_detected
     return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")

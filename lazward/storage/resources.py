@@ -128,6 +128,11 @@ def by_lookup(tx: Tx, types: Sequence[str], lookup: str) -> Row | None:
     return Row(*found) if found else None
 
 
+def ids_named(tx: Tx, type_: str, name: str) -> list[str]:
+    """Ids of the resources of a type with that name, without regard to case, wherever they are."""
+    return list(tx.execute(sa.select(t.c.id).where(t.c.type == type_.lower(), sa.func.lower(t.c.name) == name.lower()).order_by(t.c.seq)).scalars())
+
+
 def holding(tx: Tx, texts: Sequence[str]) -> list[Row]:
     """Resources whose document holds one of the texts; a scan, for rare repairs."""
     wanted = [sa.cast(t.c.doc, sa.Text).contains(text, autoescape=True) for text in texts]

@@ -48,7 +48,7 @@ class Site:
 
     @property
     def master_key(self) -> bytes:
-        return self.plane.chain.services.extras["master_key"]
+        return self.plane.chain.services.master_key
 
     def principal(self, name: str, role: str = "", scope: str = "") -> Principal:
         secret = new_secret()

@@ -88,7 +88,7 @@ async def endpoint_token(call: Call) -> Response:
     claims = endpoint_token_claims(place, name)
     lifetime = call.ctx.services.settings.endpoint_token_lifetime
     authority = call.ctx.services.authority
-    token = authority.token_for(call.ctx.caller, claims.pop("aud"), lifetime, **claims)  # type: ignore[attr-defined]
+    token = authority.token_for(call.ctx.caller, claims.pop("aud"), lifetime, **claims)
     expires = int(call.ctx.now) + lifetime
     return json_response({"accessToken": token, "tokenType": "Bearer", "expiryTimeUtc": expires, "refreshAfterTimeUtc": expires - lifetime // 4})
 

@@ -34,7 +34,7 @@ def workspace_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -
 async def list_workspace_keys(call: Call) -> Response:
     account = account_of(call.row)
     return json_response({
-        "userStorageKey": account_key(call.ctx.services.extras["master_key"], account), "userStorageResourceId": call.row.properties["storageAccount"],
+        "userStorageKey": account_key(call.ctx.services.master_key, account), "userStorageResourceId": call.row.properties["storageAccount"],
         "userStorageArmId": call.row.properties["storageAccount"], "appInsightsInstrumentationKey": None, "containerRegistryCredentials": None,
         "notebookAccessKeys": None,
     })
@@ -42,7 +42,7 @@ async def list_workspace_keys(call: Call) -> Response:
 
 @action("workspaces", "listStorageAccountKeys")
 async def list_storage_keys(call: Call) -> Response:
-    return json_response({"userStorageKey": account_key(call.ctx.services.extras["master_key"], account_of(call.row))})
+    return json_response({"userStorageKey": account_key(call.ctx.services.master_key, account_of(call.row))})
 
 
 @action("workspaces", "resyncKeys")
@@ -85,7 +85,7 @@ async def list_datastore_secrets(call: Call) -> Response:
     account = str(facts.get("accountName") or "").rsplit("/", 1)[-1].lower()
     home = await call.ctx.db.read(resources.get, call.row.scope)
     if kind == "AccountKey" and home is not None and account == account_of(home):
-        return json_response({"secretsType": "AccountKey", "key": account_key(call.ctx.services.extras["master_key"], account)})
+        return json_response({"secretsType": "AccountKey", "key": account_key(call.ctx.services.master_key, account)})
     # The key of another workspace's account is not told here: who may name it in a datastore has no right there by that (S5).
     if kind == "None":
         raise bad_request(f"The datastore '{call.row.name}' has no credentials; use your own identity.", "credentials", "NoCredentials")
@@ -125,8 +125,8 @@ async def start_pending_upload(call: Call) -> Response:
         container = f"c-{uuid.UUID(name)}"  # code assets are named by guids: one container each, so that a repeated upload meets the first
     except ValueError:
         container = f"u-{uuid.uuid4()}"
-    await services.extras["blobs"].ensure_container(account, container)
-    key = account_key(services.extras["master_key"], account)
+    await services.blobs.ensure_container(account, container)
+    key = account_key(services.master_key, account)
     sas = sign_blob_sas(key, account, container, None, permissions="racwl", expires=call.ctx.now + UPLOAD_HOURS * 3600)
     uri = f"{services.base_url}/{account}.blob.core.windows.net/{container}"
     return json_response({

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from lazward.domain.settings import Settings
 from lazward.execution.local import LocalExecutor
@@ -22,7 +22,7 @@ def stop_model_servers(settings: Settings) -> int:
         db = Database(settings.database_url)
         names = db.read_now(_launches)
         db.close()
-    except (DatabaseAway, sa.exc.SQLAlchemyError):
+    except (DatabaseAway, SQLAlchemyError):
         return 0
     return asyncio.run(_cancel(settings, names)) if names else 0
 
