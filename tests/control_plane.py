@@ -142,18 +142,12 @@ class Plane:
         pieces = [raw[i : i + 65536] for i in range(0, len(raw), 65536)] or [b""]
         messages = iter([{"type": "http.request", "body": p, "more_body": i + 1 < len(pieces)} for i, p in enumerate(pieces)])
         got: list[Any] = []
-        over = asyncio.Event()
 
         async def receive() -> Any:
-            message = next(messages, None)
-            if message is None:  # the client stays until it has the whole answer
-                await over.wait()
-            return message or {"type": "http.disconnect"}
+            return next(messages, {"type": "http.disconnect"})
 
         async def answer(message: Any) -> None:
             got.append(message)
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                over.set()
 
         await self.chain(scope, receive, answer)  # type: ignore[arg-type]
         start = got[0]
