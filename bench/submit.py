@@ -160,7 +160,7 @@ def rows(quick: bool) -> list[Row]:
         if peer:
             submitter.ml_client()  # its first submission sets up what later ones reuse
             cases |= {"metaflow": peer.run, "sdk": submitter.ml_client}
-        found = alternate(cases, 2 if quick else 15)
+        found = alternate(cases, 2 if quick else 11)
 
     def ms(case: str, at: int) -> list[float]:
         return [sample[at] * 1000 for sample in found[case]]
