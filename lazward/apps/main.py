@@ -41,6 +41,7 @@ def control(settings: Settings) -> None:
     import uvicorn
 
     from lazward.apps.control import build_chain
+    from lazward.apps.server import Server
 
     db = open_database(settings)
     schema.upgrade(db)
@@ -52,7 +53,7 @@ def control(settings: Settings) -> None:
         loop="uvloop" if _loop_factory() is not None else "asyncio", ws="none", lifespan="off", access_log=False, log_config=None, server_header=False,
         timeout_keep_alive=75, timeout_graceful_shutdown=max(1, settings.stop_grace - 1), backlog=2048,
     )
-    uvicorn.Server(config).run(sockets=[listener] if listener else None)
+    Server(config).run(sockets=[listener] if listener else None)
     db.close()
 
 
