@@ -1,6 +1,6 @@
 """What the server adds to the start of a script with azure-ai-ml: `python -m bench.client`.
 
-A fresh process imports azure-ai-ml and azure-identity, makes an MLClient with a bare DefaultAzureCredential and gets the workspace (cloud
+A fresh process imports azure-ai-ml and azure-identity, makes an MLClient with a bare DefaultAzureCredential and gets a datastore (cloud
 metadata, token, ARM); in turn with a process that only does the imports. The second get shows what a request costs once that is done.
 """
 
@@ -26,9 +26,9 @@ GET = IMPORTS + """
 import json, os
 client = MLClient(DefaultAzureCredential(), *(os.environ["LAZWARD_" + name] for name in ("SUBSCRIPTION_ID", "RESOURCE_GROUP", "WORKSPACE")))
 made = time.perf_counter()
-client.workspaces.get()
+client.datastores.get("workspaceblobstore")
 first = time.perf_counter()
-client.workspaces.get()
+client.datastores.get("workspaceblobstore")
 second = time.perf_counter()
 print(json.dumps([imported - began, made - imported, first - made, second - first]))
 """
