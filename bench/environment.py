@@ -83,7 +83,7 @@ def rows(quick: bool) -> list[Row]:
         place = Place(Path(folder), quick)
         count = place.built.packages
         warm = alternate({"bare": place.bare, "ours": place.warm}, 3 if quick else 15)
-        built = alternate({"peer": lambda: place.peer(place.warm_cache), "ours": lambda: place.ours(place.warm_cache)}, 1 if quick else 5)
+        built = alternate({"peer": lambda: place.peer(place.warm_cache), "ours": lambda: place.ours(place.warm_cache)}, 1 if quick else 3)
         cold = {} if quick else alternate({"peer": lambda: place.cold("peer"), "ours": lambda: place.cold("ours")}, 2)
     what = f"environment `{CURATED}` ({count} packages)"
     against = "`uv venv && uv pip install` of its lock"
