@@ -31,6 +31,7 @@ from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML
 from lazward.domain import rbac
 from lazward.domain.settings import Source, merge
+from lazward.orchestration import removal
 from lazward.orchestration.bootstrap import seed_platform
 from lazward.storage import resources, runs, tables
 from lazward.storage.db import Database, Tx
@@ -144,12 +145,18 @@ class Plane:
         pieces = [raw[i : i + 65536] for i in range(0, len(raw), 65536)] or [b""]
         messages = iter([{"type": "http.request", "body": p, "more_body": i + 1 < len(pieces)} for i, p in enumerate(pieces)])
         got: list[Any] = []
+        over = asyncio.Event()
 
         async def receive() -> Any:
-            return next(messages, {"type": "http.disconnect"})
+            message = next(messages, None)
+            if message is None:  # the client stays until it has the whole answer
+                await over.wait()
+            return message or {"type": "http.disconnect"}
 
         async def answer(message: Any) -> None:
             got.append(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                over.set()
 
         await self.chain(scope, receive, answer)  # type: ignore[arg-type]
         start = got[0]
@@ -204,7 +211,9 @@ class Plane:
                     job = resources.get(tx, subject) if kind == "job.delete" else None
                     if job is not None:
                         runs.delete_job_run(tx, job.parent, job.name, self.clock())
-                    resources.delete(tx, subject)
+                    if kind == "workspace.delete":
+                        runs.delete_workspace(tx, subject)
+                    removal.remove(tx, subject, self.clock())
                 elif kind.endswith(".apply"):
                     row = resources.get(tx, subject)
                     if row is not None:

@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lazward.apps.chain import Chain, Route, Surface, render_arm_error
+from lazward.apps.http_server import server_config
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError
@@ -110,10 +111,8 @@ def serve(
         "master_key": MASTER_KEY, "blob_hosts": frozenset(f"{host}:{port}" for host in hosts), **(extras or {}),
     })
     certificate, key = make_certificate(folder)
-    config = uvicorn.Config(
-        Chain(services, routes(services), fallback=ARM), ssl_certfile=str(certificate), ssl_keyfile=str(key), http="httptools", ws="none",
-        lifespan="off", log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2,
-    )
+    chain = Chain(services, routes(services), fallback=ARM)
+    config = server_config(chain, certificate=str(certificate), private_key=str(key), log_level="warning", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

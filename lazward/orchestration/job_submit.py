@@ -9,6 +9,7 @@ from lazward.contract.errors import ArmError
 from lazward.orchestration import environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import locate
+from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.job_prepare import memory_limit
 from lazward.storage import resources, runs, tasks
 from lazward.storage.db import Tx
@@ -27,6 +28,7 @@ def submit(tx: Tx, job: Row, now: float, caller: Any) -> None:
     facts["properties"] = {"_azureml.ComputeTargetType": "local", "ContentSnapshotId": str(facts.get("codeId") or "").rsplit("/", 3)[-1], **facts["properties"]}
     resources.update(tx, job, now)
     tasks.enqueue(tx, "job.run", job.key, {"phase": "queued", "attempt": 1}, now)
+    runs_changed(tx, workspace, now)
 
 
 def check_references(tx: Tx, job: Row) -> None:

@@ -30,13 +30,13 @@ class Task(msgspec.Struct):
     ended: float | None
 
 
-_MOMENT = 0.001  # seconds
 _COLUMNS = [t.c[name] for name in Task.__struct_fields__]
+_NONE = sa.null()  # None would be stored as JSON's null, which is a value
 
 # Built once: building a statement costs several times what running it does, and every job runs each of these several times.
 _OPEN = (t.c.subject == sa.bindparam("subject"), t.c.kind == sa.bindparam("kind"), t.c.status == "InProgress")
 _OPEN_TASK = sa.select(*_COLUMNS).where(*_OPEN)
-_OPEN_DUE = sa.select(t.c.id, t.c.due).where(*_OPEN)
+_OPEN_DUE = sa.select(t.c.id, t.c.due, t.c.lease_token).where(*_OPEN)
 _BY_ID = t.c.id == sa.bindparam("task")
 _ONE = sa.select(*_COLUMNS).where(_BY_ID)
 _UPDATE = sa.update(t).where(_BY_ID)
@@ -49,24 +49,27 @@ _CLAIM = (
     sa.update(t).where(t.c.id.in_(_DUE))
     .values(lease_until=sa.bindparam("until"), lease_token=sa.bindparam("token"), attempts=t.c.attempts + 1).returning(*_COLUMNS)
 )
-_OWNED = sa.update(t).where(_BY_ID, t.c.lease_token == sa.bindparam("token"), t.c.status == "InProgress")
-_FINISH = _OWNED.where(t.c.due == sa.bindparam("claimed_due"))
+_IS_OURS = (_BY_ID, t.c.lease_token == sa.bindparam("token"), t.c.status == "InProgress")
+_OWNED = sa.update(t).where(*_IS_OURS)
+_AGAIN = sa.select(t.c.again).where(*_IS_OURS)
+_LATER = sa.case((t.c.again.is_not(_NONE), sa.bindparam("now", type_=sa.Double)), else_=sa.bindparam("later", type_=sa.Double))
+_PUT_BACK = _OWNED.values(again=_NONE, due=_LATER)
 _NEXT_DUE = sa.select(sa.func.min(sa.case((t.c.due > t.c.lease_until, t.c.due), else_=t.c.lease_until))).where(t.c.status == "InProgress")
 
 
 def enqueue(tx: Tx, kind: str, subject: str, state: dict[str, Any], now: float, *, due: float | None = None) -> str:
-    """Adds a task and returns its id. If one of this kind is open for the subject, that one is made due and its id returned; if it
-    is being worked on right now, it will run once more afterwards (see finish), since what it did may have come too early."""
+    """Adds a task and returns its id. If one of this kind is open for the subject, its id is returned: one that waits is made due;
+    one that is worked on begins anew with `state` when it would end (see finish), since what it did may have come too early for
+    the change that asks for it now. That holds whatever is killed meanwhile: the wish is stored with the change."""
     tx.tasks_due = True
     found = tx.execute(_OPEN_DUE, {"subject": subject, "kind": kind}).first()
     if found:
-        wanted = now if due is None else due
-        # Another due than the one it was claimed with, so that finish can tell. Due already = due a moment later.
-        tx.execute(_UPDATE, {"task": found.id, "due": wanted if found.due > wanted else found.due + _MOMENT})
+        wish = {"due": min(found.due, now if due is None else due)} if found.lease_token is None else {"again": state}
+        tx.execute(_UPDATE, {"task": found.id, **wish})
         return found.id
     task_id = str(uuid.uuid4())
     tx.execute(_INSERT, {
-        "id": task_id, "kind": kind, "subject": subject, "status": "InProgress", "state": state, "error": None,
+        "id": task_id, "kind": kind, "subject": subject, "status": "InProgress", "state": state,
         "due": due if due is not None else now, "lease_until": 0.0, "lease_token": None, "attempts": 0, "created": now, "ended": None,
     })
     return task_id
@@ -108,16 +111,29 @@ def checkpoint(tx: Tx, task: Task, state: dict[str, Any]) -> bool:
     return tx.execute(_OWNED, {**_owner(task), "state": state, "attempts": 1}).rowcount > 0
 
 
-def put_back(tx: Tx, task: Task, state: dict[str, Any], due: float) -> bool:
-    """Ends the lease; the task goes on at `due`."""
+def rewrite(tx: Tx, task_id: str, state: dict[str, Any]) -> None:
+    """Another state, whoever held the task: only while no worker runs."""
+    tx.execute(sa.update(t).where(t.c.id == task_id, t.c.status == "InProgress").values(state=state, again=_NONE))
+
+
+def put_back(tx: Tx, task: Task, state: dict[str, Any], due: float, now: float) -> bool:
+    """Ends the lease; the task goes on at `due`, or now if it was asked for again meanwhile."""
     tx.tasks_due = True
-    return tx.execute(_OWNED, {**_owner(task), "state": state, "due": due, "lease_until": 0.0, "lease_token": None, "attempts": 0}).rowcount > 0
+    values = {"state": state, "later": due, "now": now, "lease_until": 0.0, "lease_token": None, "attempts": 0}
+    return tx.execute(_PUT_BACK, {**_owner(task), **values}).rowcount > 0
 
 
-def finish(tx: Tx, task: Task, status: str, now: float, error: dict[str, Any] | None = None) -> bool:
-    """Ends a task; one that was enqueued again since it was claimed goes on instead."""
-    values = {"claimed_due": task.due, "status": status, "error": error, "ended": now, "lease_until": 0.0, "lease_token": None}
-    return tx.execute(_FINISH, {**_owner(task), **values}).rowcount > 0 or put_back(tx, task, task.state, now)
+def finish(tx: Tx, task: Task, status: str, now: float, error: dict[str, Any] | None = None) -> str | None:
+    """Ends a task, or begins it anew if it was asked for again meanwhile. Its status then: the given one, or InProgress; None when
+    the lease is lost."""
+    found = tx.execute(_AGAIN, _owner(task)).first()
+    if found is None:
+        return None
+    if found.again is not None:
+        put_back(tx, task, found.again, now, now)
+        return "InProgress"
+    tx.execute(_OWNED, {**_owner(task), "status": status, "error": error, "ended": now, "lease_until": 0.0, "lease_token": None})
+    return status
 
 
 def release_worker(tx: Tx, worker: str, *, died: bool = True) -> int:
@@ -139,5 +155,5 @@ def prune(tx: Tx, before: float) -> int:
 
 
 def _owner(task: Task) -> dict[str, Any]:
-    """The parameters by which _OWNED and _FINISH meet the task only while its lease is this one."""
+    """The parameters by which the statements above meet a task only while its lease is this one."""
     return {"task": task.id, "token": task.lease_token}

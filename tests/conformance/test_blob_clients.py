@@ -503,6 +503,7 @@ class TestAsTheMlSdkDoes:
     @pytest.fixture
     def source(self, tmp_path, live, monkeypatch):
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", live.ca)
+        monkeypatch.delenv("AZUREML_CURRENT_CLOUD", raising=False)  # an MLClient in the same process writes it into the environment
         (tmp_path / "code" / "sub").mkdir(parents=True)
         (tmp_path / "code" / "train.py").write_text("print('hi')")
         (tmp_path / "code" / "sub" / "data é.bin").write_bytes(os.urandom(3 << 20))

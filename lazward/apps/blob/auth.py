@@ -154,7 +154,7 @@ def verify_query(call: Call, account: str, container: str, path: str, query: Map
     client = call.ctx.request.client
     master = call.ctx.services.extras["master_key"]
     return sas.verify_sas(
-        query, _spellings(call, account), container, path, now=call.now, scheme=call.ctx.request.url.scheme, ip=client.host if client else "",
+        query, _spellings(call, account), container, path, now=call.now, scheme=call.ctx.request.scope["scheme"], ip=client.host if client else "",
         key=_key(call, account), delegated=lambda facts: sas.delegation_key(master, account, facts),
     )
 

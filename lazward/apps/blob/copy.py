@@ -78,7 +78,7 @@ async def _check_readable(call: Call, key: BlobKey, query: dict[str, str]) -> No
             caller = auth.delegator(grant)
             await auth.check(call, Proof("sas", scope, grant, caller), READ)
         elif authorization := call.headers.get("x-ms-copy-source-authorization"):
-            await auth.check(call, Proof("bearer", scope, caller=await call.ctx.services.authority.authenticate(authorization)), READ)
+            await auth.check(call, Proof("bearer", scope, caller=await call.ctx.authenticated_by(authorization)), READ)
         elif call.proof == "bearer":
             await auth.check(call, Proof("bearer", scope, caller=call.ctx.caller), READ)
         elif call.proof != "key" or key.account != call.account:

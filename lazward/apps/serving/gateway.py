@@ -55,12 +55,12 @@ class DeploymentStatistics(msgspec.Struct, frozen=True):
 
 class Gateway:
     """`directory` is the gateway's own. `certificate` and `private_key` are PEM files; replaced ones are read again by Envoy
-    when they are moved into place."""
+    when they are moved into place. `names`: of hosts it answers under besides the loopback ones."""
 
-    def __init__(self, directory: Path, host: str, port: int, certificate: Path, private_key: Path) -> None:
+    def __init__(self, directory: Path, host: str, port: int, certificate: Path, private_key: Path, names: tuple[str, ...] = ()) -> None:
         self.directory = directory.resolve()
         self.port = port
-        self._listen = Listen(host, port)
+        self._listen = Listen(host, port, names)
         self._files = Files(
             admin_socket=str(_admin_socket(self.directory)),
             lds=str(self.directory / "lds.json"),
