@@ -28,7 +28,7 @@ VERSIONS = {  # document -> statistics that tell which version Envoy has, and ho
 }
 
 
-# For the admin socket, where no TLS is spoken. It trusts nobody; the default one reads all public authorities, 15 ms at each question.
+# For the admin socket, where no TLS is spoken. It trusts nobody; the default one reads all public authorities: 34 ms at each question, on a busy machine, against 0.2.
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
