@@ -17,6 +17,8 @@ MAX_HEAD = 64 * 1024  # bytes of request line and headers; a token may have 16 K
 HEAD_S = 30.0  # from a request's first byte, or from the connection, to the end of its headers
 BODY_S = 300.0  # between two pieces of a body
 DRAINED = 64 * 1024 * 1024  # bytes of a body that is refused already: clients such as urllib3 read the answer once they have sent it all
+TOLD_S = 0.3  # from the server's good-bye to the cut, at its end; a client that listens has closed by then
+_LOOK_S = 0.05
 LINGER_S = 2.0  # for a refusal to be read, before the connection is cut
 
 
@@ -128,12 +130,29 @@ class GuardedProtocol(HttpToolsProtocol):
 
 class Server(uvicorn.Server):
     """uvicorn closes an idle TLS connection by asking the client to say good-bye, and an idle client does not listen: the server
-    then took its whole grace to end, and answered nobody in that time. Requests that are answered just now are waited for."""
+    then took its whole grace to end, and answered nobody in that time. So a connection with nothing more to send is cut shortly after
+    it was told, also one whose last answer ends meanwhile."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for connection in list(self.server_state.connections):
-            cycle, transport = getattr(connection, "cycle", None), getattr(connection, "transport", None)
-            idle = cycle is None or cycle.response_complete
-            if transport is not None and idle and not transport.get_write_buffer_size():
-                transport.abort()
-        await super().shutdown(sockets)
+        cutting = asyncio.create_task(self._cut_idle())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            cutting.cancel()
+
+    async def _cut_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        idle_since: dict[Any, float] = {}
+        while True:
+            now = loop.time()
+            for connection in list(self.server_state.connections):
+                if not _is_idle(connection):
+                    idle_since.pop(connection, None)
+                elif now - idle_since.setdefault(connection, now) >= TOLD_S:
+                    connection.transport.abort()
+            await asyncio.sleep(_LOOK_S)
+
+
+def _is_idle(connection: Any) -> bool:
+    """Whether every answer is written, to the last byte, to the kernel."""
+    return (connection.cycle is None or connection.cycle.response_complete) and connection.transport.get_write_buffer_size() == 0
