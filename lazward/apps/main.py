@@ -41,7 +41,6 @@ def main() -> None:
 
 def control(settings: Settings) -> None:
     """The HTTP surfaces, on the socket the supervisor made: requests wait in its queue while this process is replaced."""
-
     from lazward.apps.control import build_chain
     from lazward.apps.http_server import Server, server_config
 

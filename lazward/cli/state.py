@@ -54,7 +54,7 @@ def opened(data_dir: str | None) -> Iterator[State]:
     """Ends the command where there is no state, or one of another version."""
     from sqlalchemy.exc import SQLAlchemyError
 
-    from lazward.apps.main import open_database
+    from lazward.apps.main import PATIENCE_S, open_database
     from lazward.identity.master_key import ensure_master_key
     from lazward.orchestration.authority import Authority
     from lazward.orchestration.bootstrap import META
