@@ -17,7 +17,7 @@ from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import environments
+from lazward.orchestration import children, environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
@@ -289,6 +289,8 @@ async def delete_job(work: Work) -> Outcome:
     if job.properties["status"] not in JOB_OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
         return Outcome("InProgress", delay=0.25)
+    if await runtime.db.write(_delete_children, work.subject, work.now()):
+        return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
     await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
     now = work.now()
@@ -298,6 +300,14 @@ async def delete_job(work: Work) -> Outcome:
         runs.delete_job_run(tx, workspace.key, job.name, now)
 
     return Outcome(also=gone)
+
+
+def _delete_children(tx: Tx, key: str, now: float) -> bool:
+    """Starts the deletion of what hangs below a job; whether there was anything."""
+    below = children.of(tx, key)
+    for row in below:
+        tasks.enqueue(tx, "job.delete", row.key, {}, now)
+    return bool(below)
 
 
 async def load_job(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
