@@ -46,9 +46,11 @@ def check_references(tx: Tx, job: Row) -> None:
             problems.append(ArmError(400, error.code, error.message, error.target or target))
 
     attempt("properties.computeId", _check_compute, str(facts.get("computeId") or ""))
-    attempt("properties.environmentId", environments.check, facts["environmentId"], "properties.environmentId")
-    if facts.get("codeId"):
-        attempt("properties.codeId", locate, facts["codeId"], "properties.codeId", "codes")
+    # What runs is named by the job itself, or by a sweep for its trials.
+    runs_at, run = ("properties.trial", facts["trial"]) if facts["jobType"] == "Sweep" else ("properties", facts)
+    attempt(f"{runs_at}.environmentId", environments.check, run["environmentId"], f"{runs_at}.environmentId")
+    if run.get("codeId"):
+        attempt(f"{runs_at}.codeId", locate, run["codeId"], f"{runs_at}.codeId", "codes")
     for name, given in facts["inputs"].items():
         if given["jobInputType"] != "literal":
             family = "models" if given["jobInputType"].endswith("_model") else "data"
@@ -56,7 +58,7 @@ def check_references(tx: Tx, job: Row) -> None:
     for name, given in facts["outputs"].items():
         attempt(f"properties.outputs.{name}", locate, given["uri"], f"properties.outputs.{name}.uri")
     try:
-        ask_of(facts)
+        ask_of(run if run.get("resources") else facts)
     except ArmError as error:
         problems.append(error)
     if len(problems) == 1:
