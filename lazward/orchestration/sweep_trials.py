@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lazward.contract.ids import parse
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.sweeps.machine import State, Trial
 from lazward.domain.sweeps.plan import Sweep
@@ -20,7 +19,6 @@ from lazward.storage import metrics, resources, run_search, runs
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
-MAX_NAME = 255
 _STATES: dict[str, State] = {"Completed": "completed", "Failed": "failed", "CancelRequested": "stopping"}
 
 
@@ -45,15 +43,7 @@ def submit_trial(tx: Tx, settings: Any, sweep: Row, plan: Sweep, number: int, po
     """Submits trial `number`; one that is there already stays as it is, with the point it has."""
     values = plan.space.values(point)
     private = {"trial": {"number": number, "values": values, "active": plan.space.active(point)}}
-    return children.submit_child(tx, settings, sweep, _name(tx, sweep, number), trial_properties(sweep.properties, number, values), now, private)
-
-
-def _name(tx: Tx, sweep: Row, number: int) -> str:
-    """Azure's names of trials, SWEEP_NUMBER, unless somebody else's job has that name."""
-    name = f"{sweep.name}_{number}"
-    there = resources.get(tx, parse(sweep.id).parent.child("jobs", name).key) if len(name) <= MAX_NAME else None
-    free = len(name) <= MAX_NAME and (there is None or there.parent == sweep.key)
-    return name if free else children.name_of(sweep, f"trial/{number}")
+    return children.submit_child(tx, settings, sweep, children.name_of(sweep, f"trial/{number}"), trial_properties(sweep.properties, number, values), now, private)
 
 
 def stop_trial(tx: Tx, key: str, reason: str, now: float) -> None:

@@ -20,7 +20,7 @@ from lazward.domain.sweeps.plan import Sweep, read_sweep
 from lazward.domain.sweeps.policies import due, verdicts
 from lazward.domain.sweeps.sampling import grid_point, random_point, sobol_point
 from lazward.orchestration import children
-from lazward.orchestration.bayesian import ask
+from lazward.orchestration.bayesian import Past, ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import set_state
@@ -252,8 +252,6 @@ class _Running:
             return sobol_point(space, self.seed, number)
         if self.sweep.algorithm == "random":
             return random_point(space, self.seed, number)
-        from lazward.orchestration.bayesian import Past
-
         past = [past_of(row) for row in self.rows.values()] + [Past(n, space.active(p), False, None) for n, p in asked.items()]
         return await asyncio.to_thread(partial(ask, space, self.seed, self.sweep.maximize, past, number))
 

@@ -18,7 +18,7 @@ MODES = frozenset({"readonlymount", "readwritemount", "download", "upload", "dir
 MAX_PROCESSES = 1000
 MAX_COMMAND = 100_000  # characters
 _MEMORY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?\s*([bkmgt]|[kmgt]i?b?)?", re.IGNORECASE)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")  # members of a group of inputs have dots
 
 
 def check_inputs(properties: Doc) -> None:

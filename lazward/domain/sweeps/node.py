@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lazward.domain.durations import spell_duration
 from lazward.domain.sweeps.read_space import ARGUMENTS
 
 _CAMEL = {
@@ -32,7 +33,7 @@ def from_node(node: dict[str, Any]) -> dict[str, Any]:
         if isinstance(limits, dict):
             for name in ("timeout", "trialTimeout"):
                 if isinstance(limits.get(name), int | float) and not isinstance(limits[name], bool):
-                    limits[name] = f"PT{limits[name]}S"
+                    limits[name] = spell_duration(limits[name])
             limits.setdefault("jobLimitsType", "Sweep")
         out["limits"] = limits
     return out

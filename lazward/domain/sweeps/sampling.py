@@ -32,7 +32,7 @@ def grid_size(space: Space) -> int:
 def grid_point(space: Space, trial: int) -> dict[str, float]:
     """Point number `trial` of the grid, the last parameter changing fastest. Values that a choice holds twice count once."""
     point = {path: 0.0 for path, _ in space.expressions()}
-    for name, expression in reversed(space.parameters.items()):
+    for name, expression in reversed(list(space.parameters.items())):
         trial, at = divmod(trial, _count(expression))
         _place(name, expression, at, point)
     return point

@@ -40,7 +40,7 @@ def trial_properties(sweep: Doc, number: int, values: Mapping[str, Any]) -> Doc:
         "displayName": f"{sweep['displayName']}_{number}"[:_ENOUGH],
         "properties": {"hyperparameters": json.dumps(values), "trialNumber": str(number)},
     }
-    if properties.get("resources") is None and sweep.get("resources"):
+    if not properties.get("resources") and sweep.get("resources"):
         properties["resources"] = sweep["resources"]
     if limits.get("trialTimeout"):
         properties["limits"] = {"jobLimitsType": "Command", "timeout": limits["trialTimeout"]}
