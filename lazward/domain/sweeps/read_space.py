@@ -18,7 +18,8 @@ ARGUMENTS = {
 }
 MAX_DEPTH = 20  # of conditional parameters
 MAX_EXPRESSIONS, MAX_OPTIONS = 1000, 10_000
-MAX_STEPS = 2.0**53  # beyond it a multiple of q is no exact number
+MAX_INTEGER = 2.0**53
+MAX_VALUE = 1e300
 _FAR = 8.3  # standard deviations: the farthest the inverse of the normal distribution goes in double precision
 
 
@@ -80,7 +81,7 @@ class _Reader:
     def _check(self, expression: Expression, at: str) -> None:
         kind, args = expression.kind, expression.args
         if kind == "randint":
-            if args[0] != int(args[0]) or not 1 <= args[0] <= MAX_STEPS:
+            if args[0] != int(args[0]) or not 1 <= args[0] <= MAX_INTEGER:
                 self.fault(f"{at}.upper", f"The upper bound of randint is a whole number above 0 (values are 0 to upper - 1), not {args[0]:g}.")
             return
         if kind.endswith("normal"):
@@ -100,12 +101,12 @@ class _Reader:
         kind, args = expression.kind, expression.args
         ends = (args[0] - _FAR * args[1], args[0] + _FAR * args[1]) if kind.endswith("normal") else args[:2]
         if "log" in kind:
-            limit = math.log(1e300) / abs(math.log(self.base))
+            limit = math.log(MAX_VALUE) / abs(math.log(self.base))
             if max(abs(e) for e in ends) > limit:
                 self.fault(at, f"{kind} takes exponents: its values would go beyond {self.base:.6g}^{limit:.0f}. For values between a and b give log(a) and log(b).")
                 return
             ends = tuple(self.base**e for e in ends)
-        if kind.startswith("q") and max(abs(e) for e in ends) / args[2] > MAX_STEPS:
+        if kind.startswith("q") and max(abs(e) for e in ends) > MAX_VALUE * min(args[2], 1.0):
             self.fault(f"{at}.q", f"q ({args[2]:g}) is too small for values up to {max(abs(e) for e in ends):.3g}.")
 
     def _choice(self, values: Any, at: str, depth: int) -> Expression | None:

@@ -34,6 +34,7 @@ Point = Mapping[str, float]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STANDARD = NormalDist()
+_EXACT = 2.0**53  # beyond it a float has no room for every whole number
 _EDGE = 2.0**-53  # the normal distribution has no values at 0 and 1
 
 
@@ -126,7 +127,8 @@ def _rounded(value: float, q: float) -> float | int:
     """round(value / q) * q without the noise of binary fractions (0.1 * 3 is 0.3), and a whole number where q is one, so that scripts
     may read it as int."""
     steps = round(value / q)
-    return steps * int(q) if q == int(q) else float(Decimal(repr(q)) * steps)
+    whole = q == int(q) and abs(steps * q) < _EXACT
+    return steps * int(q) if whole else float(Decimal(repr(q)) * steps)
 
 
 def inputs_of(values: Mapping[str, Any]) -> dict[str, Scalar]:
