@@ -45,7 +45,7 @@ def ask(space: Space, seed: str, maximize: bool, past: Sequence[Past], number: i
 
 
 def _point(space: Space, trial: Any) -> dict[str, float]:
-    """Asks for each number that matters, in the order of the document; what is not asked for is 0."""
+    """Asks for each number that matters, in the order of names; what is not asked for is 0."""
     point = {path: 0.0 for path, _ in space.expressions()}
     done: set[str] = set()
     while fresh := [path for path in space.active(point) if path not in done]:

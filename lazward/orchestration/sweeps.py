@@ -200,7 +200,8 @@ class _Running:
             return {}
         await self.runtime.db.read(self._read_metrics)
         fresh = [r.name for r in running if due(policy, len(self.histories.get(r.name, ()))) > self.judged.get(r.name, 0)]
-        found = verdicts(policy, self.sweep.maximize, self.histories, fresh)
+        completed = {row.name for row in self.rows.values() if row.properties["status"] == "Completed"}
+        found = verdicts(policy, self.sweep.maximize, self.histories, fresh, completed)
         self.judged |= {name: due(policy, len(self.histories[name])) for name in fresh}
         numbers = {row.name: number for number, row in self.rows.items()}
         return {numbers[verdict.trial]: verdict.reason for verdict in found}

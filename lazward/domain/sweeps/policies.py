@@ -1,8 +1,9 @@
 """Early termination: which running trials are not worth going on with, judged by the metric values they have logged so far.
 
 As Azure ML's how-to on hyperparameter tuning defines them: each time a script logs the primary metric is one *interval*; a policy
-judges a trial at every multiple of evaluation_interval that is at least delay_evaluation. A trial is compared with all trials, ended
-ones too, that have come as far. `best` below is the greatest or, where the goal is to minimize, the least value up to that interval.
+judges a trial at every multiple of evaluation_interval that is at least delay_evaluation. A trial is compared with all trials that
+have come as far, ended ones too, and with those that are completed with fewer values: theirs are all there will ever be. `best` below
+is the greatest or, where the goal is to minimize, the least value up to that interval.
 
 bandit               stopped when its best is not within the slack of the best of all trials: below best / (1 + slack_factor) or
                      best - slack_amount (maximize), above best * (1 + slack_factor) or best + slack_amount (minimize).
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 
@@ -45,16 +46,16 @@ def due(policy: Policy, reported: int) -> int:
     return at if at >= max(policy.delay, 1) else 0
 
 
-def verdicts(policy: Policy, maximize: bool, histories: Mapping[str, Sequence[float]], judged: Iterable[str]) -> list[Verdict]:
+def verdicts(policy: Policy, maximize: bool, histories: Mapping[str, Sequence[float]], judged: Iterable[str], completed: Set[str] = frozenset()) -> list[Verdict]:
     """Those of the trials `judged` that are to be stopped. histories: the values of each trial, ended ones too, in the order logged; a
-    value that is no number counts as the worst there is."""
+    value that is no number counts as the worst there is. completed: trials that ended well."""
     better = {name: [_up(v, maximize) for v in values] for name, values in histories.items()}
     out = []
     for name in judged:
         at = due(policy, len(better.get(name, ())))
         if not at:
             continue
-        peers = {other: values[:at] for other, values in better.items() if len(values) >= at}
+        peers = {other: values[:at] for other, values in better.items() if len(values) >= at or (values and other in completed)}
         reason = _JUDGES[policy.kind](policy, maximize, name, peers, at)
         if reason:
             out.append(Verdict(name, at, reason))
@@ -82,7 +83,7 @@ def _bandit(policy: Policy, maximize: bool, name: str, peers: Mapping[str, Seque
 
 
 def _median(policy: Policy, maximize: bool, name: str, peers: Mapping[str, Sequence[float]], at: int) -> str:
-    median = statistics.median(math.fsum(values) / at if all(map(math.isfinite, values)) else min(values) for values in peers.values())
+    median = statistics.median(math.fsum(values) / len(values) if all(map(math.isfinite, values)) else min(values) for values in peers.values())
     mine = max(peers[name])
     if mine >= median:
         return ""

@@ -24,12 +24,13 @@ _FAR = 8.3  # standard deviations: the farthest the inverse of the normal distri
 
 
 def read_space(raw: Any, base: float = math.e, target: str = "properties.searchSpace") -> tuple[Space, list[ArmError]]:
-    """The space and all that is wrong with it; with faults the space is not to be used."""
+    """The space and all that is wrong with it; with faults the space is not to be used. Its parameters are in the order of their names:
+    not every database keeps that of the document, and samplers that number them must number them alike."""
     reader = _Reader(base)
     if not isinstance(raw, dict) or not raw:
         return Space({}), [bad_request("A sweep needs a search space: at least one parameter with an expression such as ['uniform', [0, 1]].", target, "InvalidSearchSpace")]
     parameters = {}
-    for name, given in raw.items():
+    for name, given in sorted(raw.items()):
         at = f"{target}.{name[:80]}"
         if not NAME.fullmatch(name):
             reader.fault(at, f"'{name[:80]}' is not a valid parameter name (letters, digits and '_').")
@@ -130,7 +131,7 @@ class _Reader:
         members: list[tuple[str, Scalar | Expression]] = []
         if not raw:
             self.fault(at, "An object among the values of a choice has at least one member.")
-        for name, value in raw.items():
+        for name, value in sorted(raw.items()):
             here = f"{at}.{name[:80]}"
             if isinstance(value, list):
                 found = self.expression(value, here, depth + 1)

@@ -62,7 +62,7 @@ class Space:
     base: float = math.e
 
     def expressions(self) -> Iterator[tuple[str, Expression]]:
-        """(path, expression) of every expression, conditional ones too, in the order of the document."""
+        """(path, expression) of every expression, conditional ones too, in the order of names."""
         for name, expression in self.parameters.items():
             yield from _below(name, expression)
 

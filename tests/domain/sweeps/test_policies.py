@@ -59,6 +59,11 @@ class TestMedian:
         assert stopped(policy, {"a": [0.4, 0.6], "b": [0.2, 0.4], "c": [0.0, 0.2]}) == {"c"}
         assert stopped(policy, {"a": [0.4, 0.6], "b": [0.2, 0.4], "c": [0.0, 0.2]}, maximize=False) == {"a"}
 
+    def test_a_completed_trial_counts_with_what_it_has_and_one_that_runs_does_not(self):
+        policy, histories = Policy("median_stopping", interval=4), {"done": [0.8, 0.8], "on": [0.1] * 4}
+        assert stopped(policy, histories) == set()
+        assert [v.trial for v in verdicts(policy, True, histories, ["on"], {"done"})] == ["on"]
+
     def test_one_alone_is_never_stopped(self):
         assert stopped(Policy("median_stopping"), {"a": [0.1]}) == set()
 
