@@ -85,7 +85,7 @@ def _bandit(policy: Policy, maximize: bool, name: str, peers: Mapping[str, Seque
 def _median(policy: Policy, maximize: bool, name: str, peers: Mapping[str, Sequence[float]], at: int) -> str:
     median = statistics.median(math.fsum(values) / len(values) if all(map(math.isfinite, values)) else min(values) for values in peers.values())
     mine = max(peers[name])
-    if mine >= median:
+    if not mine < median:  # the median of infinities may be no number
         return ""
     return f"median stopping policy: at interval {at} its best value {_down(mine, maximize)} is worse than the median of all trials' averages, {_down(median, maximize)}"
 
