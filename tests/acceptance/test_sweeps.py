@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -128,15 +127,11 @@ def test_l4_069_median_stopping(client, tmp_path):
     assert job.early_termination.type == "median_stopping"
 
 
-def test_l4_071_notebook(client, server, request, mirror, tmp_path, monkeypatch):
+def test_l4_071_notebook(client, examples, mirror, tmp_path, monkeypatch):
     """The notebook as it is, with a handle to this workspace and the mirror's iris.csv; then what one does with its result."""
     from azure.ai.ml.entities import Model
 
-    source = Path(request.config.getoption("--examples")) / NOTEBOOK
-    if not source.is_dir():
-        pytest.skip(f"the checkout has no {NOTEBOOK}")
-    shutil.copytree(source, tmp_path / "iris")
-    monkeypatch.chdir(tmp_path / "iris")
+    monkeypatch.chdir(examples / NOTEBOOK)
     notebook = json.loads(Path("lightgbm-iris-sweep.ipynb").read_text())
     cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for text, instead in (

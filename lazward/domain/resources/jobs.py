@@ -10,7 +10,7 @@ import msgspec
 from lazward.contract.errors import ArmError, bad_request, conflict, not_implemented
 from lazward.domain.jobs import command, pipeline, sweep
 from lazward.domain.jobs.kind import JobKind
-from lazward.domain.resource import Doc, WriteContext, resource
+from lazward.domain.resource import PRIVATE, Doc, WriteContext, resource
 
 KINDS: dict[str, JobKind] = {"Command": command.KIND, "Pipeline": pipeline.KIND, "Sweep": sweep.KIND}
 TERMINAL = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
@@ -183,8 +183,13 @@ def is_scheduled(doc: Doc, value: str) -> bool:
     return value.lower() != "true" or "azureml.scheduleId" in (doc["properties"].get("properties") or {})
 
 
+def fingerprint_of(doc: Doc) -> str | None:
+    """By which a step is found for reuse."""
+    return (doc.get(PRIVATE) or {}).get("fingerprint")
+
+
 JOBS = resource(
-    "workspaces/jobs", Job, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
+    "workspaces/jobs", Job, lookup=fingerprint_of, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
     matches={"jobType": of_type, "status": of_status, "experimentName": in_experiment, "scheduled": is_scheduled},
     actions=frozenset({"cancel"}),
 )
