@@ -12,9 +12,10 @@ from lazward.domain.sweeps.machine import State, Trial
 from lazward.domain.sweeps.plan import Sweep
 from lazward.domain.sweeps.space import Point, inputs_of
 from lazward.domain.sweeps.trial import trial_properties
+from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import children
 from lazward.orchestration.bayesian import Past
-from lazward.orchestration.jobs import OVER, request_cancel
+from lazward.orchestration.jobs import request_cancel
 from lazward.storage import metrics, resources, run_search, runs
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
@@ -36,7 +37,7 @@ def state_of(row: Row) -> Trial:
 
 def past_of(row: Row) -> Past:
     facts = trial_of(row)
-    return Past(facts["number"], facts["active"], row.properties["status"] in OVER, facts.get("score"), bool(facts.get("stopped")))
+    return Past(facts["number"], facts["active"], row.properties["status"] in JOB_OVER, facts.get("score"), bool(facts.get("stopped")))
 
 
 def submit_trial(tx: Tx, settings: Any, sweep: Row, plan: Sweep, number: int, point: Point, now: float) -> Row:
@@ -49,7 +50,7 @@ def submit_trial(tx: Tx, settings: Any, sweep: Row, plan: Sweep, number: int, po
 def stop_trial(tx: Tx, key: str, reason: str, now: float) -> None:
     """Asks a trial to stop, and notes why, for people in its properties and tags."""
     row = resources.get(tx, key)
-    if row is None or row.properties["status"] in OVER:
+    if row is None or row.properties["status"] in JOB_OVER:
         return
     trial_of(row)["stopped"] = reason
     row.properties["properties"]["earlyTermination"] = reason

@@ -19,13 +19,14 @@ from lazward.domain.sweeps.machine import Effect, End, Start, Stop, decide
 from lazward.domain.sweeps.plan import Sweep, read_sweep
 from lazward.domain.sweeps.policies import due, verdicts
 from lazward.domain.sweeps.sampling import grid_point, random_point, sobol_point
+from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import children
 from lazward.orchestration.bayesian import Past, ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import set_state
 from lazward.orchestration.job_prepare import remove_tree
-from lazward.orchestration.jobs import OVER, request_cancel
+from lazward.orchestration.jobs import request_cancel
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.runtime import Runtime
 from lazward.orchestration.sweep_finish import error_of, metrics_of, take_outputs, write_end
@@ -52,7 +53,7 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
 
     set_state(tx, task.subject, "Failed", now, word)
     for row in children.of(tx, task.subject):
-        if row.properties["status"] not in OVER:
+        if row.properties["status"] not in JOB_OVER:
             request_cancel(tx, row.key, now)
     tasks.enqueue(tx, "job.clear", task.subject, {"attempt": 0}, now)
 
@@ -67,7 +68,7 @@ async def run_sweep(work: Work) -> Outcome:
 
     job, workspace = await runtime.db.read(load)
     try:
-        if job is not None and workspace is not None and job.properties["status"] not in OVER:
+        if job is not None and workspace is not None and job.properties["status"] not in JOB_OVER:
             await _Running(work, runtime, job, workspace).to_the_end()
         await asyncio.to_thread(remove_tree, _logs(runtime, work.subject))
         return Outcome()
@@ -179,7 +180,7 @@ class _Running:
     async def _settle(self) -> None:
         """Takes in the ends of trials that are new."""
         for number, row in list(self.rows.items()):
-            if row.properties["status"] not in OVER or trial_of(row).get("settled"):
+            if row.properties["status"] not in JOB_OVER or trial_of(row).get("settled"):
                 continue
             now = self.work.now()
             await self.work.checkpoint(lambda tx, key=row.key, now=now: settle(tx, key, self.sweep, now))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import time
 
 import pytest
 
 from lazward.contract.errors import ArmError
+from lazward.domain.sweeps.read_space import read_space
+from lazward.domain.sweeps.sampling import sobol_point
 from lazward.domain.tracking.names import Metric
 from lazward.orchestration import children
 from lazward.orchestration.jobs import request_cancel
@@ -26,8 +30,8 @@ def sweep(place, command: str = "echo ${{search_space.lr}} ${{inputs.size}}", sp
     }).key
 
 
-def trials(place) -> list:
-    return sorted(place.db.read_now(children.of, KEY), key=lambda row: row.doc["lazward"]["trial"]["number"])
+def trials(place, key: str = KEY) -> list:
+    return sorted(place.db.read_now(children.of, key), key=lambda row: row.doc["lazward"]["trial"]["number"])
 
 
 def trial(row) -> dict:
@@ -51,13 +55,13 @@ class Script:
         self.folder = folder
         self.command = f"touch {folder}/$AZUREML_RUN_ID.up; until [ -e {folder}/$AZUREML_RUN_ID.go ]; do sleep 0.02; done; exit $(cat {folder}/$AZUREML_RUN_ID.go)"
 
-    async def up(self, place, count: int) -> list[str]:
+    async def up(self, place, count: int, key: str = KEY) -> list[str]:
         """Names of the first `count` trials, by number, once they run."""
         def running() -> bool:
-            return len(trials(place)) >= count and all((self.folder / f"{r.name}.up").exists() for r in trials(place)[:count])
+            return len(trials(place, key)) >= count and all((self.folder / f"{r.name}.up").exists() for r in trials(place, key)[:count])
 
-        await place.until(running, lambda: [r.properties["status"] for r in trials(place)])
-        return [row.name for row in trials(place)[:count]]
+        await place.until(running, lambda: [r.properties["status"] for r in trials(place, key)])
+        return [row.name for row in trials(place, key)[:count]]
 
     def go(self, name: str, code: int = 0) -> None:
         path = self.folder / f"{name}.go"
@@ -87,7 +91,7 @@ class TestRun:
         assert [r.id for r, _ in place.db.read_now(runs.children, HOME.lower(), "s")] == names
         text = await place.log("s", "azureml-logs/hyperdrive.txt")
         assert f"best trial: {names[0]}" in text and text.count(" started: ") == 3
-        assert place.folders("jobs") == []
+        await place.until(lambda: place.folders("jobs") == [], lambda: place.folders("jobs"))
 
     async def test_a_trial_has_its_parameters_as_inputs_variables_and_params(self, place, script):
         sweep(place, "test $AZUREML_SWEEP_size = ${{search_space.size}} && test $AZUREML_SWEEP_fixed = 5 && " + script.command, total=1, inputs={
@@ -281,6 +285,60 @@ class TestCrash:
         assert len(trials(place)) == 5
         assert {path.read_text() for path in script.folder.glob("*.runs")} == {"x\n"}
         assert [trial(r)["settled"] for r in trials(place)] == [True] * 5
+
+    @pytest.mark.parametrize("seed", range(2))
+    async def test_at_any_moment(self, place, tmp_path, seed):
+        """Every trial runs to its end once, and the points are those of a calm run."""
+        algorithm = {"samplingAlgorithmType": "Random", "rule": "sobol", "seed": 3}
+        sweep(place, f"echo ${{{{search_space.size}}}} ${{{{search_space.lr}}}} >> {tmp_path}/ended", total=8, at_once=3, samplingAlgorithm=algorithm)
+        dice = random.Random(seed)
+        while not place.facts("jobs/s").get("endTimeUtc"):
+            await place.start()
+            await asyncio.sleep(dice.uniform(0.02, 0.4))
+            await place.stop()
+            for row in trials(place):
+                if row.properties["status"] == "Running":
+                    log(place, row.name, trial(row)["values"]["lr"])
+        await place.start()
+        facts = await over(place)
+        rows = trials(place)
+        assert [trial(r)["number"] for r in rows] == list(range(8))
+        assert [r.properties["status"] for r in rows] == ["Completed"] * 8, facts.get("error")
+        space, _ = read_space(SPACE)
+        calm = [space.values(sobol_point(space, "3", n)) for n in range(8)]
+        assert [trial(r)["values"] for r in rows] == calm
+        assert sorted((tmp_path / "ended").read_text().splitlines()) == sorted(f"{v['size']} {v['lr']}" for v in calm)
+
+
+class TestStepOfAPipeline:
+    async def test_its_best_trials_output_goes_on(self, place, script):
+        """A sweep node, as the SDK sends it, tunes inputs of its component; the next step reads the best trial's output."""
+        environment = f"azureml:{HOME}/environments/plain/versions/1"
+        train = place.put("components/train/versions/1", {"componentSpec": {
+            "type": "command", "command": "echo ${{inputs.c}} > ${{outputs.model}}/c; " + script.command, "environment": environment, "resources": {"properties": {"cores": 0.1}},
+            "inputs": {"c": {"type": "number"}}, "outputs": {"model": {"type": "uri_folder"}},
+        }}).id
+        show = place.put("components/show/versions/1", {"componentSpec": {
+            "type": "command", "command": "cat ${{inputs.model}}/c", "environment": environment, "inputs": {"model": {"type": "uri_folder"}}, "outputs": {},
+        }}).id
+        key = place.put("jobs/p", {"jobType": "Pipeline", "settings": {}, "jobs": {
+            "tune": {
+                "name": "tune", "type": "sweep", "trial": {"componentId": train}, "sampling_algorithm": "grid", "objective": {"goal": "minimize", "primary_metric": "loss"},
+                "limits": {"max_concurrent_trials": 2, "max_total_trials": 2, "timeout": 7200}, "search_space": {"c": {"type": "choice", "values": [7, 8]}}, "inputs": {},
+            },
+            "show": {"name": "show", "type": "command", "componentId": show, "inputs": {"model": {"job_input_type": "literal", "value": "${{parent.jobs.tune.outputs.model}}"}}},
+        }}).key
+        await place.start()
+        await place.until(lambda: place.db.read_now(children.of, key), lambda: place.facts("jobs/p"))
+        [tune] = place.db.read_now(children.of, key)
+        names = await script.up(place, 2, tune.key)
+        for loss, name in zip((1, 0), names, strict=True):
+            log(place, name, loss)
+            script.go(name)
+        facts = await place.over("p")
+        assert facts["status"] == "Completed", facts.get("error")
+        [shown] = [row for row in place.db.read_now(children.of, key) if row.key != tune.key]
+        assert await place.log(shown.name) == "8\n"
 
 
 class TestRefusals:
