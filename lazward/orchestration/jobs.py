@@ -97,7 +97,7 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(work.subject, ask_of(job.properties))
-    if work.state["phase"] == "launched" and (await runtime.executor.poll(_name(work))).state == "unknown":
+    if work.state["phase"] == "launched" and await _launch_is_lost(work, runtime):
         await _start_over(work, runtime, job, workspace)
     if work.state["phase"] == "preparing":
         spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder))
@@ -138,6 +138,14 @@ async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
         await runtime.db.write(_note_waiting, work.subject, reason, work.now())
 
     await _unless_canceled(work, runtime.admission.acquire(work.subject, ask, say))
+
+
+async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
+    """No record of the launch, or one that a worker canceled which wanted to start over and died before it could say so."""
+    status = await runtime.executor.poll(_name(work))
+    if status.state == "ended" and status.reason == "canceled":
+        return not await _cancel_requested(runtime, work.subject)
+    return status.state == "unknown"
 
 
 async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row) -> None:

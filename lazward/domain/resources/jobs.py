@@ -33,6 +33,20 @@ class Resources(msgspec.Struct, rename="camel"):
 class Limits(msgspec.Struct, rename="camel"):
     timeout: str | None = None
     job_limits_type: str | None = None
+    max_total_trials: int | None = None
+    max_concurrent_trials: int | None = None
+    trial_timeout: str | None = None
+
+
+class Trial(msgspec.Struct, rename="camel"):
+    """The part of a sweep that every trial runs."""
+
+    command: str | None = None
+    environment_id: str | None = None
+    code_id: str | None = None
+    environment_variables: dict[str, Any] | None = None
+    distribution: dict[str, Any] | None = None
+    resources: Resources | None = None
 
 
 class Job(msgspec.Struct, rename="camel"):
@@ -58,7 +72,7 @@ class Job(msgspec.Struct, rename="camel"):
     is_archived: bool | None = None
     component_id: str | None = None
     # sweep
-    trial: dict[str, Any] | None = None
+    trial: Trial | None = None
     search_space: dict[str, Any] | None = None
     sampling_algorithm: dict[str, Any] | None = None
     objective: dict[str, Any] | None = None
