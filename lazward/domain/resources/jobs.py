@@ -110,6 +110,12 @@ def _plain(text: str) -> str:
     return text.rstrip("/").lower() if text.startswith(("/subscriptions/", "azureml://")) else text
 
 
+def _datastore(properties: Doc) -> str:
+    """The datastore of outputs that name none."""
+    named = str((properties.get("settings") or {}).get("default_datastore") or "").rstrip("/").rsplit("/", 1)[-1].removeprefix("azureml:")
+    return named if _NAME.fullmatch(named) else "workspaceblobstore"
+
+
 def _keep_submitted(properties: Doc, before: Doc) -> None:
     for name in list(properties):
         if name not in MUTABLE:
@@ -131,8 +137,8 @@ def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
     for output, facts in outputs.items():
         facts["jobOutputType"] = facts.get("jobOutputType") or "uri_folder"
         facts["mode"] = facts.get("mode") or "ReadWriteMount"
-        if not facts.get("uri"):
-            facts["uri"] = f"azureml://datastores/workspaceblobstore/paths/azureml/{name}/{output}/"
+        uri = facts.get("uri") or f"azureml://datastores/{_datastore(properties)}/paths/azureml/{name}/{output}/"
+        facts["uri"] = uri.replace("${{name}}", name).replace("${{output_name}}", output).replace("${{default_datastore}}", f"azureml://datastores/{_datastore(properties)}")
     # Exactly this form, without /paths/: the SDK streams the logs from below it.
     outputs["default"] = {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{name}"}
     properties["outputs"] = outputs
