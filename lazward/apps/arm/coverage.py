@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
+import lazward.apps.arm.actions_schedules
 import lazward.apps.arm.actions_workspaces
 import lazward.domain.resources  # noqa: F401 - these fill REGISTRY and ACTIONS
 from lazward.apps.arm.engine import ACTIONS
@@ -26,6 +27,7 @@ OWN_ROUTES = {
 }
 LIMITS = {
     "workspaces/jobs": "command jobs; other job types answer 501",
+    "workspaces/schedules": "the action CreateJob; an enabled schedule with InvokeBatchEndpoint, CreateMonitor or ImportData answers 501, a disabled one is stored",
     "workspaces/computes": "AmlCompute and ComputeInstance are records over this machine; other types are stored only",
 }
 

@@ -32,9 +32,13 @@ class Recurrence:
     month_days: tuple[int, ...] = ()
 
     @property
+    def has_pattern(self) -> bool:
+        return bool(self.hours or self.minutes or self.week_days or self.month_days)
+
+    @property
     def elapsed(self) -> int:
         """Seconds between runs when it counts elapsed time, else 0."""
-        return 0 if self.hours or self.minutes or self.week_days or self.month_days else SECONDS.get(self.frequency, 0) * self.interval
+        return 0 if self.has_pattern else SECONDS.get(self.frequency, 0) * self.interval
 
 
 def next_time(rule: Recurrence, zone: ZoneInfo, begin: int, floor: int) -> int | None:

@@ -24,12 +24,14 @@ YEARS = (1980, 9000)  # of a start or end: what every clock can count
 
 @dataclass(frozen=True)
 class Trigger:
-    """rule: a cron expression, or a recurrence. begin, end: unix seconds; nothing runs before or after."""
+    """rule: a cron expression, or a recurrence. begin, end: unix seconds; nothing runs before or after. at_once: it names neither a start
+    nor times of day, so its first run is when it is written."""
 
     rule: str | Recurrence
     zone: ZoneInfo
     begin: int
     end: int | None
+    at_once: bool = False
 
 
 def read_trigger(doc: dict[str, Any], anchor: float) -> Trigger:
@@ -47,7 +49,8 @@ def read_trigger(doc: dict[str, Any], anchor: float) -> Trigger:
         cron.check_cron(expression, f"{TARGET}.expression")
         return Trigger(expression, zone, begin, end)
     if kind == "Recurrence":
-        return Trigger(_read_recurrence(doc), zone, begin, end)
+        rule = _read_recurrence(doc)
+        return Trigger(rule, zone, begin, end, at_once=start is None and not rule.has_pattern)
     raise bad_request(f"triggerType is Cron or Recurrence, not '{kind[:40]}'.", f"{TARGET}.triggerType")
 
 
