@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from lazward.contract.caller import Caller
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError, bad_request, conflict, not_implemented
-from lazward.contract.ids import parse
+from lazward.contract.ids import ML, parse
 from lazward.contract.mlflow import MlflowError
+from lazward.domain import registries
+from lazward.domain.registries import registries_in
 from lazward.domain.resource import PRIVATE, Doc, WriteContext, check_shape
 from lazward.domain.resources.jobs import JOBS
 from lazward.domain.resources.schedules import NOTE, said
@@ -21,7 +24,7 @@ from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.job_create import context_of, create
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
-from lazward.storage.db import Tx
+from lazward.storage.db import Database, Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
 
@@ -30,6 +33,7 @@ log = logging.getLogger("lazward.worker")
 RUN = "schedule.run"
 DEFINITION = "properties.action.jobDefinition"
 RIGHT = JOBS.action("write")
+REGISTRIES = f"{ML}/registries"
 ON_TIME_S = 60.0  # less than this is no delay worth a word
 
 
@@ -121,8 +125,6 @@ def submit_run(
     """Submits the job for a time of the schedule, or finds it there. ArmError when it is refused: nothing of it is written then.
 
     ctx: base URLs and time of whoever does it. by: who asked for it, when not the clock."""
-    if row.properties["action"]["actionType"] != "CreateJob":
-        raise not_implemented(f"A schedule with the action '{row.properties['action']['actionType']}'")
     name = name or f"{row.name}-{stamp(moment)}"
     rid = parse(row.id).parent.child("jobs", name)
     there = resources.get(tx, rid.key)
@@ -145,12 +147,27 @@ def run_as(row: Row) -> Caller:
     return Caller(**row.doc[PRIVATE]["runAs"])
 
 
-def not_allowed(row: Row) -> ArmError:
+async def refusal(authority: Any, db: Database, row: Row) -> ArmError | None:
+    """Why the schedule may run nothing now: its action is not built; or in whose name it does, may not submit jobs, or not read a registry that the job names (S5).
+    authority: orchestration.authority.Authority."""
+    if row.properties["action"]["actionType"] != "CreateJob":
+        return not_implemented(f"A schedule with the action '{row.properties['action']['actionType']}'")
+    who = run_as(row)
+    if not await authority.allowed(who, RIGHT, row.scope):
+        return _not_allowed(row, RIGHT, row.scope)
+    named = registries_in(_definition(row))
+    for registry in await db.read(resources.every, REGISTRIES) if named else ():
+        if registry.name.lower() in named and not await authority.allowed(who, registries.RIGHT, registry.id):
+            return _not_allowed(row, registries.RIGHT, registry.id)
+    return None
+
+
+def _not_allowed(row: Row, right: str, scope: str) -> ArmError:
     who = run_as(row)
     return ArmError(
         403, "AuthorizationFailed",
-        f"The jobs of the schedule '{row.name}' run in the name of '{who.name or who.id}', who is disabled or gone, or no longer has the right "
-        f"'{RIGHT}' in this workspace. Somebody who has it can write the schedule's action anew.",
+        f"The jobs of the schedule '{row.name}' run in the name of '{who.name or who.id}', who is disabled or gone, or does not have the right "
+        f"'{right}' at {scope}. Somebody who has it can write the schedule's action anew.",
     )
 
 
@@ -175,12 +192,12 @@ async def run_schedule(work: Work) -> Outcome:
     row = await runtime.db.read(resources.get, work.subject)
     if row is None:
         return Outcome()
-    allowed = await runtime.tokens.allowed(run_as(row), RIGHT, row.scope)
+    refused = await refusal(runtime.tokens, runtime.db, row)
     now = work.now()
-    return Outcome(also=lambda tx: _turn(tx, runtime, work.subject, work.state["after"], now, allowed))
+    return Outcome(also=lambda tx: _turn(tx, runtime, work.subject, work.state["after"], now, refused))
 
 
-def _turn(tx: Tx, runtime: Runtime, key: str, after: float, now: float, allowed: bool) -> None:
+def _turn(tx: Tx, runtime: Runtime, key: str, after: float, now: float, refused: ArmError | None) -> None:
     """What is due is submitted (of several times that were missed, the last), and the next time is set. Runs with the end of the task,
     which is refused when somebody else has set another."""
     row = resources.get(tx, key)
@@ -198,8 +215,8 @@ def _turn(tx: Tx, runtime: Runtime, key: str, after: float, now: float, allowed:
         try:
             if late > max(runtime.settings.schedule_catch_up, ON_TIME_S):
                 raise ArmError(409, "RunMissed", f"The server was not running then, and it is longer ago than schedule_catch_up ({runtime.settings.schedule_catch_up} s).")
-            if not allowed:
-                raise not_allowed(row)
+            if refused:
+                raise refused
             submit_run(tx, row, moment, context_of(parse(row.id), run_as(row), runtime.settings, now), tags=tags)
             _clear_note(tx, row, now)
         except ArmError as error:

@@ -34,14 +34,16 @@ async def trigger_schedule(call: Call) -> Response:
     """Runs it now, once, enabled or not. Said twice with one scheduleTime, it runs once."""
     ctx = call.ctx
     moment = _schedule_time(call.body, ctx.now)
-    allowed = await ctx.services.authority.allowed(schedules.run_as(call.row), schedules.RIGHT, call.row.scope)
+    refused = await schedules.refusal(ctx.services.authority, ctx.db, call.row)
+    if refused:
+        raise refused
 
     def submit(tx: Tx) -> Row:
         row = resources.get(tx, call.key)
         if row is None or row.properties.get("provisioningState") == "Deleting":
             raise conflict(f"'{call.row.name}' is being deleted.")
-        if not allowed or schedules.run_as(row) != schedules.run_as(call.row):
-            raise schedules.not_allowed(row)
+        if row.etag != call.row.etag:
+            raise conflict(f"'{row.name}' was changed at the same time; try it again.")
         made = context_of(parse(row.id), ctx.caller, ctx.services.settings, ctx.now)
         return schedules.submit_run(tx, row, moment, made, by=ctx.caller.name or ctx.caller.id)
 
