@@ -14,7 +14,7 @@ from lazward.contract.caller import Caller
 from lazward.contract.envelope import system_data, timestamp
 from lazward.contract.ids import parse
 from lazward.domain.resource import WriteContext
-from lazward.domain.resources.jobs import fill_job
+from lazward.domain.resources.jobs import fill_job, fingerprint_of
 from lazward.domain.settings import Settings
 from lazward.orchestration.job_finish import submitter
 from lazward.orchestration.job_submit import record, submit
@@ -34,8 +34,7 @@ def name_of(parent: Row, place: str) -> str:
 def submit_child(tx: Tx, settings: Settings, parent: Row, name: str, properties: dict[str, Any], now: float, private: dict[str, Any] | None = None) -> Row:
     """Submits a job below another, for its submitter and with all checks of a PUT; one that is there already is left as it is.
 
-    private: what the parent wants to find again in child.doc["lazward"] (its node, its parameters); its member "lookup" goes into the
-    row's column of that name."""
+    private: what the parent wants to find again in child.doc["lazward"] (its node, its parameters, its fingerprint)."""
     rid = parse(parent.id).parent.child("jobs", name)
     if (there := resources.get(tx, rid.key)) is not None:
         return there
@@ -43,10 +42,8 @@ def submit_child(tx: Tx, settings: Settings, parent: Row, name: str, properties:
     doc: dict[str, Any] = {"properties": {"experimentName": parent.properties["experimentName"], **properties}}
     fill_job(doc, None, _context(rid, caller, settings, now))
     doc["systemData"] = system_data(caller, now, None)
-    facts = dict(private or {})
-    lookup = facts.pop("lookup", None)
-    doc["lazward"] = facts
-    row = resources.insert(tx, rid, doc, now, parent=parent.key, lookup=lookup)
+    doc["lazward"] = dict(private or {})
+    row = resources.insert(tx, rid, doc, now, parent=parent.key, lookup=fingerprint_of(doc))
     submit(tx, row, now, caller, parent)
     return row
 

@@ -118,7 +118,7 @@ class Steps:
             if source is not None:
                 draft.reused = source.name
                 return children.take_over(tx, self.runtime.settings, self.job, name, draft.properties, source, now, private)
-            private = {**private, "parts": draft.parts, "lookup": fingerprint}
+            private = {**private, "parts": draft.parts, "fingerprint": fingerprint}
             why = self._difference(tx, draft) or why
         draft.properties["properties"]["azureml.reuse"] = f"not reused: {why}"
         return children.submit_child(tx, self.runtime.settings, self.job, name, draft.properties, now, private)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 from typing import Any
 
 from lazward.contract.envelope import timestamp
@@ -55,10 +54,12 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
 async def run_pipeline(work: Work) -> Outcome:
     runtime: Runtime = work.services
     job, workspace = await load_job(runtime, work.subject)
-    if job is None or workspace is None or job.properties["status"] in OVER:
-        return Outcome()
     folder = runtime.folder("jobs", work.subject)
-    told = LineLog(folder.with_name(folder.name + ".logs") / "executionlogs.txt", lambda: timestamp(work.now()))
+    logs = folder.with_name(folder.name + ".logs")
+    if job is None or workspace is None or job.properties["status"] in OVER:
+        await asyncio.to_thread(remove_tree, logs)
+        return Outcome()
+    told = LineLog(logs / "executionlogs.txt", lambda: timestamp(work.now()))
     pump = LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{run_folder(job.name)}/logs/azureml/executionlogs.txt": told.path})
     await runtime.blobs.ensure_container(account_of(workspace), ARTIFACTS)
     now = work.now()
@@ -70,7 +71,7 @@ async def run_pipeline(work: Work) -> Outcome:
     await finish(work, runtime, job, workspace, run, end)
     runtime.stirred.pop(work.subject, None)
     runtime.canceled.pop(work.subject, None)
-    await asyncio.to_thread(remove_tree, Path(told.path).parent)
+    await asyncio.to_thread(remove_tree, logs)
     return Outcome()
 
 

@@ -10,7 +10,7 @@ import msgspec
 from lazward.contract.errors import ArmError, bad_request, conflict, not_implemented
 from lazward.domain.jobs import command, pipeline, sweep
 from lazward.domain.jobs.kind import JobKind
-from lazward.domain.resource import Doc, WriteContext, resource
+from lazward.domain.resource import PRIVATE, Doc, WriteContext, resource
 from lazward.domain.schedules.runs import SCHEDULE_ID, SCHEDULE_NAME
 
 KINDS: dict[str, JobKind] = {"Command": command.KIND, "Pipeline": pipeline.KIND, "Sweep": sweep.KIND}
@@ -176,8 +176,13 @@ def of_schedule(doc: Doc, value: str) -> bool:
     return value.lower() in (str(facts.get(SCHEDULE_ID, "")).lower(), str(facts.get(SCHEDULE_NAME, "")).lower())
 
 
+def fingerprint_of(doc: Doc) -> str | None:
+    """By which a step is found for reuse."""
+    return (doc.get(PRIVATE) or {}).get("fingerprint")
+
+
 JOBS = resource(
-    "workspaces/jobs", Job, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
+    "workspaces/jobs", Job, lookup=fingerprint_of, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
     matches={"jobType": of_type, "status": of_status, "experimentName": in_experiment, "scheduled": is_scheduled, "scheduleId": of_schedule},
     actions=frozenset({"cancel"}),
 )
