@@ -12,6 +12,7 @@ SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME = "azureml.scheduleId", "azureml.sche
 
 # Members of a job that its submission or its run added; a new job has its own.
 _NOT_COPIED = frozenset({"status", "startTimeUtc", "endTimeUtc", "error", "exit", "waitingFor", "parameters", "isArchived", "provisioningState", "sourceJobId", "displayName"})
+_OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy"})  # in its `properties`
 _MERGED = frozenset({"inputs", "outputs", "settings", "tags", "properties", "environmentVariables"})
 _SERVICE = ("jobServiceType", "port", "nodes", "properties")
 
@@ -32,7 +33,7 @@ def copied(source: Doc, source_name: str, changes: Doc) -> Doc:
     out["services"] = {
         name: {k: v for k, v in facts.items() if k in _SERVICE} for name, facts in (source.get("services") or {}).items() if name not in ("Tracking", "Studio")
     }
-    out["properties"] = {name: value for name, value in (source.get("properties") or {}).items() if name not in (SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME)}
+    out["properties"] = {name: value for name, value in (source.get("properties") or {}).items() if name not in _OF_THE_RUN}
     for name, value in changes.items():
         if name in ("jobType", "sourceJobId", "isArchived") or value in (None, "", {}, []):
             continue
