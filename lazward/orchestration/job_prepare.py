@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import httpx2
-
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import parse
 from lazward.domain.commands import Value, render
@@ -145,6 +143,8 @@ async def _download(url: str, into: Path, kind: str, target: str, say: Any) -> P
         raise ArmError(400, "InvalidUri", f"'{url[:200]}' cannot be downloaded.", target)
     if kind in ("uri_folder", "mltable", "mlflow_model", "triton_model"):
         raise ArmError(400, "InvalidUri", f"An input of type {kind} cannot be read from a web address, which has no folders: '{url[:200]}'.", target)
+    import httpx2  # not before it is needed: every start of the server would pay for it
+
     say(f"downloading {url}")
     into.mkdir(parents=True)
     path = into / (Path(unquote(urlsplit(url).path)).name or "data")

@@ -6,6 +6,7 @@ from typing import Any
 
 from lazward.contract.errors import ArmError
 from lazward.domain.resources.jobs import raise_all
+from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.job_references import check_command, check_data
 from lazward.orchestration.pipeline_check import check_pipeline
 from lazward.storage import resources, runs, tasks
@@ -34,6 +35,7 @@ def submit(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None = None)
     raise_all(REFERENCES[facts["jobType"]](tx, home, facts))
     record(tx, job, now, caller, parent)
     tasks.enqueue(tx, TASKS[facts["jobType"]], job.key, {"phase": "queued", "attempt": 1}, now)
+    runs_changed(tx, job.scope, now)
 
 
 def record(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None) -> None:

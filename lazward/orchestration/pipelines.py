@@ -15,12 +15,13 @@ from lazward.contract.errors import ArmError
 from lazward.domain.pipelines.graph import STEPS, Graph, build
 from lazward.domain.pipelines.machine import Progress, restore
 from lazward.domain.pipelines.steps import component_id
+from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import children
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.job_finish import set_state
 from lazward.orchestration.job_prepare import remove_tree
-from lazward.orchestration.jobs import OVER, load_job, request_cancel
+from lazward.orchestration.jobs import load_job, request_cancel
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.pipeline_check import Components
 from lazward.orchestration.pipeline_end import finish
@@ -56,7 +57,7 @@ async def run_pipeline(work: Work) -> Outcome:
     job, workspace = await load_job(runtime, work.subject)
     folder = runtime.folder("jobs", work.subject)
     logs = folder.with_name(folder.name + ".logs")
-    if job is None or workspace is None or job.properties["status"] in OVER:
+    if job is None or workspace is None or job.properties["status"] in JOB_OVER:
         await asyncio.to_thread(remove_tree, logs)
         return Outcome()
     told = LineLog(logs / "executionlogs.txt", lambda: timestamp(work.now()))
@@ -131,7 +132,7 @@ class PipelineRun:
         for name, row in latest.items():
             if row.properties["status"] == "Completed":
                 self.values.children[name] = row
-            if row.properties["status"] in OVER:
+            if row.properties["status"] in JOB_OVER:
                 self._known[row.key], self._nodes[row.key] = row.properties["status"], name
             else:
                 self._open[row.key] = row
@@ -161,7 +162,7 @@ class PipelineRun:
         for row in rows:
             self._seen = max(self._seen, row.updated)
             status, facts = row.properties["status"], row.doc.get("lazward") or {}
-            if status not in OVER:
+            if status not in JOB_OVER:
                 if row.key not in self._known:
                     self._open[row.key] = row
                 continue
@@ -221,7 +222,7 @@ class PipelineRun:
                 self.progress.ended(name, result)  # type: ignore[arg-type]
             return
         for row in result:
-            if row.properties["status"] not in OVER:
+            if row.properties["status"] not in JOB_OVER:
                 self._open[row.key] = row
             self.told(f"{name}: round submitted as {row.name}")
 

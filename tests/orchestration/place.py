@@ -59,7 +59,7 @@ class Environments:
         self.open.set()
         self.error: ArmError | None = None
 
-    async def ensure(self, packages: PackageSet, log: Callable[[str], None], extra: Any = ()) -> Environment:
+    async def ensure(self, packages: PackageSet, log: Callable[[str], None], extra: Any = (), *, context: Path | None = None) -> Environment:
         self.asked.append(packages)
         log("building")
         await self.open.wait()
