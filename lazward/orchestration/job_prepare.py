@@ -40,6 +40,8 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     shared = await asyncio.to_thread(base_environment, runtime, environment, folder, folder / "packages") | variables
     shared |= job_environment(runtime, job, workspace, facts)
     shared |= {f"AZURE_ML_INPUT_{k}": v.text for k, v in inputs.items()} | {f"AZURE_ML_OUTPUT_{k}": v.text for k, v in outputs.items()}
+    if "trial" in (job.doc.get("lazward") or {}):
+        shared |= {f"AZUREML_SWEEP_{k}": v.text for k, v in (outputs | inputs).items()}
     shared |= {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
     distribution, instances = facts.get("distribution"), int((facts.get("resources") or {}).get("instanceCount") or 1)
     group = ranks(distribution, instances, _free_ports(ports_needed(distribution, instances)))

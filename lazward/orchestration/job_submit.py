@@ -17,7 +17,14 @@ TASKS = {"Command": "job.run", "Pipeline": "pipeline.run", "Sweep": "sweep.run"}
 
 
 def _sweep(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmError]:
-    return check_command(tx, workspace, {**facts, **facts["trial"]})
+    """The trials' environment and code are the sweep's own members of `trial`, and so are the places of faults in them."""
+    trial = {name: value for name, value in facts["trial"].items() if value is not None}
+    faults = check_command(tx, workspace, {**facts, **trial})
+    for fault in faults:
+        head, _, member = (fault.target or "").partition(".")
+        if head == "properties" and member.partition(".")[0] in trial:
+            fault.target = f"properties.trial.{member}"
+    return faults
 
 
 def _pipeline(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmError]:

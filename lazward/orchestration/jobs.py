@@ -17,7 +17,7 @@ from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import environments
+from lazward.orchestration import children, environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
@@ -97,7 +97,7 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(work.subject, ask_of(job.properties))
-    if work.state["phase"] == "launched" and (await runtime.executor.poll(_name(work))).state == "unknown":
+    if work.state["phase"] == "launched" and await _launch_is_lost(work, runtime):
         await _start_over(work, runtime, job, workspace)
     if work.state["phase"] == "preparing":
         spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder))
@@ -138,6 +138,14 @@ async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
         await runtime.db.write(_note_waiting, work.subject, reason, work.now())
 
     await _unless_canceled(work, runtime.admission.acquire(work.subject, ask, say))
+
+
+async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
+    """No record of the launch, or one that a worker canceled which wanted to start over and died before it could say so."""
+    status = await runtime.executor.poll(_name(work))
+    if status.state == "ended" and status.reason == "canceled":
+        return not await _cancel_requested(runtime, work.subject)
+    return status.state == "unknown"
 
 
 async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row) -> None:
@@ -289,6 +297,8 @@ async def delete_job(work: Work) -> Outcome:
     if job.properties["status"] not in JOB_OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
         return Outcome("InProgress", delay=0.25)
+    if await runtime.db.write(_delete_children, work.subject, work.now()):
+        return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
     await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
     now = work.now()
@@ -298,6 +308,14 @@ async def delete_job(work: Work) -> Outcome:
         runs.delete_job_run(tx, workspace.key, job.name, now)
 
     return Outcome(also=gone)
+
+
+def _delete_children(tx: Tx, key: str, now: float) -> bool:
+    """Starts the deletion of what hangs below a job; whether there was anything."""
+    below = children.of(tx, key)
+    for row in below:
+        tasks.enqueue(tx, "job.delete", row.key, {}, now)
+    return bool(below)
 
 
 async def load_job(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:

@@ -17,6 +17,7 @@ import lazward.apps.arm.actions_jobs
 import lazward.domain.resources
 import lazward.orchestration.endpoints
 import lazward.orchestration.pipelines
+import lazward.orchestration.sweeps
 import lazward.orchestration.workspaces  # noqa: F401 - these fill the registries
 from lazward.apps.arm import actions_workspaces, engine
 from lazward.contract.caller import Caller

@@ -26,7 +26,7 @@ OWN_ROUTES = {
     ("SUB/locations/{location}/vmSizes", "GET"), ("SUB/locations/{location}/usages", "GET"),
 }
 LIMITS = {
-    "workspaces/jobs": "command jobs; other job types answer 501",
+    "workspaces/jobs": "command and pipeline jobs; AutoML, Spark, labeling and fine-tuning jobs answer 501",
     "workspaces/schedules": "the action CreateJob; an enabled schedule with InvokeBatchEndpoint, CreateMonitor or ImportData answers 501, a disabled one is stored",
     "workspaces/computes": "AmlCompute and ComputeInstance are records over this machine; other types are stored only",
 }

@@ -34,6 +34,20 @@ class Resources(msgspec.Struct, rename="camel"):
 class Limits(msgspec.Struct, rename="camel"):
     timeout: str | None = None
     job_limits_type: str | None = None
+    max_total_trials: int | None = None
+    max_concurrent_trials: int | None = None
+    trial_timeout: str | None = None
+
+
+class Trial(msgspec.Struct, rename="camel"):
+    """The part of a sweep that every trial runs."""
+
+    command: str | None = None
+    environment_id: str | None = None
+    code_id: str | None = None
+    environment_variables: dict[str, Any] | None = None
+    distribution: dict[str, Any] | None = None
+    resources: Resources | None = None
 
 
 class Job(msgspec.Struct, rename="camel"):
@@ -59,7 +73,7 @@ class Job(msgspec.Struct, rename="camel"):
     is_archived: bool | None = None
     component_id: str | None = None
     # sweep
-    trial: dict[str, Any] | None = None
+    trial: Trial | None = None
     search_space: dict[str, Any] | None = None
     sampling_algorithm: dict[str, Any] | None = None
     objective: dict[str, Any] | None = None
@@ -184,5 +198,5 @@ def fingerprint_of(doc: Doc) -> str | None:
 JOBS = resource(
     "workspaces/jobs", Job, lookup=fingerprint_of, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
     matches={"jobType": of_type, "status": of_status, "experimentName": in_experiment, "scheduled": is_scheduled, "scheduleId": of_schedule},
-    actions=frozenset({"cancel"}),
+    actions=frozenset({"cancel", "resume"}),
 )
