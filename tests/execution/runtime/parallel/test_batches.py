@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -101,7 +102,7 @@ class TestTables:
         if "end" in found[0]:
             starts = {2 + sum(map(len, quoted[:i])) for i in range(len(quoted) + 1)}
             assert {p["start"] for p in found} | {p["end"] for p in found} <= starts
-            assert (found[0]["start"], found[-1]["end"]) == (2, len(data)) and all(a["end"] == b["start"] for a, b in zip(found, found[1:], strict=False))
+            assert (found[0]["start"], found[-1]["end"]) == (2, len(data)) and all(a["end"] == b["start"] for a, b in itertools.pairwise(found))
 
     def test_parquet_by_row_groups(self, tmp_path):
         import pyarrow

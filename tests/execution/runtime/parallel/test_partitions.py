@@ -21,8 +21,8 @@ class TestFormat:
     def test_dates(self):
         form = Format("{country}/{when:yyyy/MM/dd}/data.csv")
         assert form.values("x/USA/2019/01/31/data.csv") == {"country": "USA", "when": "2019/01/31"}
-        assert form.typed("x/USA/2019/01/31/data.csv") == {"country": "USA", "when": datetime.datetime(2019, 1, 31)}
-        assert Format("{t:yyyyMMdd-HHmmss}.csv").typed("20190131-235901.csv") == {"t": datetime.datetime(2019, 1, 31, 23, 59, 1)}
+        assert form.typed("x/USA/2019/01/31/data.csv") == {"country": "USA", "when": datetime.datetime(2019, 1, 31)}  # noqa: DTZ001
+        assert Format("{t:yyyyMMdd-HHmmss}.csv").typed("20190131-235901.csv") == {"t": datetime.datetime(2019, 1, 31, 23, 59, 1)}  # noqa: DTZ001
         assert form.values("x/USA/2019/1/31/data.csv") is None
 
     @pytest.mark.parametrize("text", ["a/b.csv", "{when:soon}/b.csv"])
