@@ -182,7 +182,7 @@ class Driver:
         self.journal.error(f"mini-batch {index} failed in {slot.name} (try {tried} of {tries}): {why}{where}")
         if again:
             self.progress.retried += 1
-            self.waiting.append(index)
+            self.waiting.appendleft(index)  # soon: a job whose mini-batches all fail ends early, not after it has tried everything thrice
             return
         if self.rows is not None:
             self.rows.put(index, b"")

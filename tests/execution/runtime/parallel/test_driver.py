@@ -182,6 +182,11 @@ class TestThresholds:
         assert run.code == 1
         assert len(list(tmp_path.glob("ran*"))) <= 2  # the one in hand meanwhile
 
+    def test_a_job_that_is_bound_to_fail_fails_early(self, tmp_path):
+        write_files(tmp_path, 50)
+        run = Run(tmp_path, script("def run(b): raise ValueError\n"), mini_batch_size=1, max_retries=2, mini_batch_error_threshold=1, workers_per_instance=1)
+        assert run.code == 1 and "0 done, 2 failed, 48 left of 50, 4 tried again" in run.out
+
     def test_no_progress(self, tmp_path):
         write_files(tmp_path, 1)
         run = Run(tmp_path, script("def run(b): time.sleep(600)\n"), ("--progress_update_timeout", "1"))
