@@ -27,6 +27,7 @@ from .slots import GONE, IDLE, LOADING, RUNNING, STARTING, STOPPING, Slot
 
 START_TRIES = 3  # of a worker in a row
 STOP_GRACE_S = 60.0  # for shutdown() and what the script has registered with atexit
+STACK_GRACE_S = 0.5  # for a worker that hangs to write its stack
 EOF_GRACE_S = 10.0  # between the end of what a worker says and the end of its process
 TICK_S = 1.0
 
@@ -248,8 +249,12 @@ class Driver:
         for slot in self.slots:
             if slot.deadline is None or slot.deadline > now or slot.state == GONE:
                 continue
-            slot.deadline = None
-            slot.kill({
+            if slot.killed:  # it has had the time to say where it hangs
+                slot.deadline = None
+                slot.kill()
+                continue
+            slot.deadline = now + STACK_GRACE_S
+            slot.give_up({
                 STARTING: f"init() took longer than {self.plan.first_task_timeout_s:g} s",
                 LOADING: f"reading the mini-batch took longer than {self.plan.overhead_timeout_s:g} s (task_overhead_timeout)",
                 RUNNING: f"run() took longer than {self.plan.timeout_s:g} s (retry_settings.timeout)",

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import messages
 
+STACK_SIGNAL = signal.SIGUSR1
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOGS = "logs"
 STARTING, IDLE, LOADING, RUNNING, STOPPING, GONE = "starting", "idle", "loading", "running", "stopping", "gone"
@@ -81,6 +82,12 @@ class Slot:
             out += self._reader.feed(piece)
             if len(piece) < messages.PIECE:
                 return out, False
+
+    def give_up(self, why: str) -> None:
+        """From now on nothing it says counts. It writes its stack into its stderr; kill() is to follow."""
+        self.killed = why
+        if self.state != STARTING:  # its handler may not be there yet, and the signal would end it
+            self.process.send_signal(STACK_SIGNAL)
 
     def kill(self, why: str = "") -> None:
         """Ends the process and what it has started in its session, now. A process that has left the session is the keeper's to find."""

@@ -134,6 +134,7 @@ class TestFailures:
         ), mini_batch_size=1, timeout_s=1)
         assert (run.code, run.rows) == (0, names), run.out
         assert "run() took longer than 1 s" in run.log("user/error.txt")
+        assert "score.py" in run.log("user/stderr/0/*.txt")  # where it hung
         stat = Path("/proc", (tmp_path / "child").read_text(), "stat")
         assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"  # nobody may be there to reap it
 
