@@ -18,7 +18,6 @@ from typing import Any
 
 from . import slots as places
 from .batches import Batch, split
-from .metrics import Metrics
 from .plan import Plan, read_plan
 from .progress import Journal, Progress
 from .refused import Refused
@@ -76,11 +75,14 @@ class Driver:
         plan = self.plan
         self.journal.say(f"{len(self.batches)} mini-batches, {len(self.slots)} workers ({plan.instances} instances x {plan.workers_per_instance} processes), "
                          f"{plan.timeout_s:g} s and {plan.tries} tries for each mini-batch")
-        metrics = Metrics(plan.metrics_prefix)
         wake = self._wake_on_children()
+        metrics: Any = None
         try:
             for slot in self.slots:
                 self._start_worker(slot)
+            from .metrics import Metrics  # while the workers start
+
+            metrics = Metrics(plan.metrics_prefix)
             while self.error is None and self.progress.left:
                 self._turn()
                 metrics.tell(self.progress.metrics())
@@ -98,8 +100,9 @@ class Driver:
                 end.close()
             if self.rows is not None:
                 self.rows.close()
-            metrics.tell(self.progress.metrics())
-            metrics.close()
+            if metrics is not None:
+                metrics.tell(self.progress.metrics())
+                metrics.close()
 
     # ---- one turn -------------------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import struct
 from typing import Any, Dict, Tuple
 
 _SIZES = struct.Struct("!IQ")  # bytes of the header, bytes after it
 PIECE = 1 << 18
+STACK_SIGNAL = signal.SIGUSR1  # driver -> worker: write your stack into your stderr
 
 Message = Tuple[Dict[str, Any], bytes]
 

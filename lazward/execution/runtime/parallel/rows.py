@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from typing import Any, BinaryIO
 
 DEFAULT_NAME = "parallel_run_step.txt"
@@ -75,6 +74,8 @@ class RowFile:
             self._bytes += len(rows)
             return rows
         if self._beside is None:
+            import tempfile  # slow to import, and workers import this module, too
+
             self._beside = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._beside.seek(0, os.SEEK_END)
         at = self._beside.tell()

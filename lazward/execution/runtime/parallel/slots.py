@@ -12,7 +12,6 @@ from typing import Any
 
 from . import messages
 
-STACK_SIGNAL = signal.SIGUSR1
 HERE = os.path.dirname(os.path.abspath(__file__))
 LOGS = "logs"
 STARTING, IDLE, LOADING, RUNNING, STOPPING, GONE = "starting", "idle", "loading", "running", "stopping", "gone"
@@ -87,7 +86,7 @@ class Slot:
         """From now on nothing it says counts. It writes its stack into its stderr; kill() is to follow."""
         self.killed = why
         if self.state != STARTING:  # its handler may not be there yet, and the signal would end it
-            self.process.send_signal(STACK_SIGNAL)
+            self.process.send_signal(messages.STACK_SIGNAL)
 
     def kill(self, why: str = "") -> None:
         """Ends the process and what it has started in its session, now. A process that has left the session is the keeper's to find."""

@@ -19,7 +19,6 @@ from typing import Any
 
 from . import entry, messages, rows
 from .refused import Refused
-from .slots import STACK_SIGNAL
 
 ERROR_TEXT = 2000  # characters of an error that the driver is told
 BROKEN = 3  # exit code
@@ -32,7 +31,7 @@ def main(fd: int, arguments: list[str]) -> int:
     link.set_inheritable(False)  # else a process that the script starts would keep the driver's end of it open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    faulthandler.register(STACK_SIGNAL)
+    faulthandler.register(messages.STACK_SIGNAL)
     first = messages.receive(link)
     if first is None:
         return 0
