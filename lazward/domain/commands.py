@@ -15,7 +15,8 @@ from lazward.contract.errors import bad_request
 
 _BINDING = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}")
 _OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
-_REFERENCE = re.compile(r"^(inputs|outputs|search_space)\.([A-Za-z_][A-Za-z0-9_]*)(?:\.path)?$")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = re.compile(rf"^(inputs|outputs|search_space)\.({_NAME}(?:\.(?!path$){_NAME})*)(?:\.path)?$")  # group.member is a name, too
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]")
 
 

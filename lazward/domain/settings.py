@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_job_memory_bytes: Annotated[int, _doc("Memory that jobs may ask for together; 0 means all of the machine.", "bytes", ge=0)] = 0
     default_job_timeout: Annotated[int, _doc("Wall-clock limit of a job that sets none; 0 means no limit.", "seconds", ge=0)] = 0
 
+    # Pipelines
+    reuse_max_age_days: Annotated[float, _doc("Steps of pipelines take over the results of an equal step that completed within this time; 0 means however long ago.", "days", ge=0)] = 30.0
+
     # Durability and stopping
     sqlite_synchronous: Annotated[Literal["normal", "full"], _doc(
         "`normal`: nothing is lost when processes are killed, the last moments may be lost when the power fails; `full`: not even then, writes are slower. "

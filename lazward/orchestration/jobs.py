@@ -22,8 +22,9 @@ from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
 from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
+from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
-from lazward.orchestration.job_submit import TASKS, ask_of
+from lazward.orchestration.job_submit import TASKS
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -65,7 +66,7 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
 @handler("job.run", on_failure=_fail)
 async def run_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
-    job, workspace = await _load(runtime, work.subject)
+    job, workspace = await load_job(runtime, work.subject)
     if job is None or workspace is None or job.properties["status"] in OVER:
         await _clear(runtime, work)
         return Outcome()
@@ -266,7 +267,7 @@ async def cancel_job(work: Work) -> Outcome:
 async def delete_job(work: Work) -> Outcome:
     """Cancels what runs, then removes record, run and artifacts."""
     runtime: Runtime = work.services
-    job, workspace = await _load(runtime, work.subject)
+    job, workspace = await load_job(runtime, work.subject)
     if job is None or workspace is None:
         return Outcome()
     if job.properties["status"] not in OVER:
@@ -283,7 +284,7 @@ async def delete_job(work: Work) -> Outcome:
     return Outcome(also=gone)
 
 
-async def _load(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
+async def load_job(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
     def load(tx: Tx) -> tuple[Row | None, Row | None]:
         job = resources.get(tx, key)
         return job, resources.get(tx, job.scope) if job else None

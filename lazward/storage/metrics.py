@@ -67,6 +67,15 @@ def log_batch(tx: Tx, key: str, id_: str, metrics: Sequence[Metric], params: Seq
         _log_of_models(tx, key, run, metrics)
 
 
+def take_over(tx: Tx, key: str, source: str, target: str) -> None:
+    """Metrics and params of one run become those of another, new one, too."""
+    old, new = runs.get(tx, key, source), runs.get(tx, key, target)
+    for table in (tables.metric, tables.latest_metric, tables.param):
+        columns = [column for column in table.c if column.name != "run"]
+        wanted = sa.select(sa.literal(new.seq), *columns).where(table.c.run == old.seq)
+        tx.execute(sa.insert(table).from_select([table.c.run, *columns], wanted))
+
+
 def _insert(tx: Tx, run: Run, metrics: Sequence[Metric]) -> None:
     if tx.sqlite or len(metrics) < 4:  # straight to the driver: it takes a row in a fraction of the time that compiling parameters does
         rows = [(run.seq, m.key, m.at, m.step, m.value, m.nan) for m in metrics]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lazward.contract.errors import ArmError
-from lazward.domain.jobs import parallel
-from lazward.orchestration.job_submit import ask_of
+from lazward.orchestration.job_references import ask_of
 from tests.orchestration.place import HOME
 
 SCRIPT = """
@@ -35,7 +34,7 @@ async def submit(place, name: str, script: str = SCRIPT, files: int = 10, **memb
         await place.blobs.put(place.account, container(place), f"in/{i}.txt", str(i).encode())
     settings = node(**members)
     place.job(
-        name, parallel.command_of(settings), codeId=code, parallel=settings, resources={"instanceCount": 2},
+        name, "", codeId=code, parallel=settings, resources={"instanceCount": 2},
         inputs={"data": {"jobInputType": "uri_folder", "uri": f"{STORE}/in/", "mode": "Direct"}, "word": {"jobInputType": "literal", "value": "a b"}},
         outputs={"rows": {"jobOutputType": "uri_file", "uri": f"{STORE}/out/rows.txt"}},
     )

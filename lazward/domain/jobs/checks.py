@@ -17,7 +17,7 @@ DISTRIBUTIONS = ("pytorch", "mpi", "tensorflow", "ray")
 MODES = frozenset({"readonlymount", "readwritemount", "download", "upload", "direct", "evalmount", "evaldownload"})
 MAX_PROCESSES = 1000
 _MEMORY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?\s*([bkmgt]|[kmgt]i?b?)?", re.IGNORECASE)
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")  # members of a group of inputs have dots
 
 
 def check_inputs(properties: Doc) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from lazward.contract.errors import ArmError, bad_request, conflict, not_implemented
 from lazward.domain.jobs import command, pipeline, sweep
 from lazward.domain.jobs.kind import JobKind
-from lazward.domain.resource import Doc, WriteContext, resource
+from lazward.domain.resource import PRIVATE, Doc, WriteContext, resource
 
 KINDS: dict[str, JobKind] = {"Command": command.KIND, "Pipeline": pipeline.KIND, "Sweep": sweep.KIND}
 TERMINAL = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
@@ -111,6 +111,12 @@ def _plain(text: str) -> str:
     return text.rstrip("/").lower() if text.startswith(("/subscriptions/", "azureml://")) else text
 
 
+def _datastore(properties: Doc) -> str:
+    """The datastore of outputs that name none."""
+    named = str((properties.get("settings") or {}).get("default_datastore") or "").rstrip("/").rsplit("/", 1)[-1].removeprefix("azureml:")
+    return named if _NAME.fullmatch(named) else "workspaceblobstore"
+
+
 def _keep_submitted(properties: Doc, before: Doc) -> None:
     for name in list(properties):
         if name not in MUTABLE:
@@ -132,8 +138,8 @@ def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
     for output, facts in outputs.items():
         facts["jobOutputType"] = facts.get("jobOutputType") or "uri_folder"
         facts["mode"] = facts.get("mode") or "ReadWriteMount"
-        if not facts.get("uri"):
-            facts["uri"] = f"azureml://datastores/workspaceblobstore/paths/azureml/{name}/{output}/"
+        uri = facts.get("uri") or f"azureml://datastores/{_datastore(properties)}/paths/azureml/{name}/{output}/"
+        facts["uri"] = uri.replace("${{name}}", name).replace("${{output_name}}", output).replace("${{default_datastore}}", f"azureml://datastores/{_datastore(properties)}")
     # Exactly this form, without /paths/: the SDK streams the logs from below it.
     outputs["default"] = {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{name}"}
     properties["outputs"] = outputs
@@ -164,8 +170,13 @@ def is_scheduled(doc: Doc, value: str) -> bool:
     return value.lower() != "true" or "azureml.scheduleId" in (doc["properties"].get("properties") or {})
 
 
+def fingerprint_of(doc: Doc) -> str | None:
+    """By which a step is found for reuse."""
+    return (doc.get(PRIVATE) or {}).get("fingerprint")
+
+
 JOBS = resource(
-    "workspaces/jobs", Job, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
+    "workspaces/jobs", Job, lookup=fingerprint_of, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
     matches={"jobType": of_type, "status": of_status, "experimentName": in_experiment, "scheduled": is_scheduled},
     actions=frozenset({"cancel"}),
 )
