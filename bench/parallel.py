@@ -2,13 +2,15 @@
 
 Both list the same folder, read every file, do a little with it, and write one line per file into one file, with as many processes and
 as many files at a time. In turn, the best of each; everything is counted, the start of the interpreter included. The runner adds
-retries, time-outs, progress, and logs per process.
+retries, time-outs, progress, and logs per process. Workers of the runner are sessions of their own, and Linux may share a busy machine
+out by session: there, compare the seconds of CPU.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -57,19 +59,29 @@ def main(repeats: int) -> None:
         plan = {"entry_script": "score.py", "input": str(root / "in"), "input_kind": "folder", "mini_batch_size": AT_A_TIME, "workers_per_instance": processes, "append_row_to": str(root / "rows.txt")}
         (root / "plan.json").write_text(json.dumps(plan))
         for rounds in ROUNDS:
-            best = {"pool": float("inf"), "runner": float("inf")}
+            none = (float("inf"), float("inf"))
+            pool, runner = none, none
             for _ in range(repeats):
-                pool = [sys.executable, str(root / "pool.py"), str(root / "in"), str(root / "pool.txt"), str(processes), str(AT_A_TIME), str(rounds)]
-                best["pool"] = min(best["pool"], timed(pool, root))
-                best["runner"] = min(best["runner"], timed([sys.executable, "-u", str(RUNNER), str(rounds)], root))
+                command = [sys.executable, str(root / "pool.py"), str(root / "in"), str(root / "pool.txt"), str(processes), str(AT_A_TIME), str(rounds)]
+                pool = better(pool, timed(command, root))
+                runner = better(runner, timed([sys.executable, "-u", str(RUNNER), str(rounds)], root))
             assert (root / "rows.txt").read_text() == (root / "pool.txt").read_text()
-            print(f"{rounds:2d} rounds: pool {best['pool']:6.2f} s   runner {best['runner']:6.2f} s   {best['runner'] / best['pool']:.2f}x   ({processes} processes)")
+            print(
+                f"{rounds:2d} rounds, {processes} processes: wall pool {pool[0]:6.2f} s, runner {runner[0]:6.2f} s, {runner[0] / pool[0]:.2f}x;"
+                f"   CPU pool {pool[1]:6.2f} s, runner {runner[1]:6.2f} s, {runner[1] / pool[1]:.2f}x"
+            )
 
 
-def timed(command: list[str], root: Path) -> float:
-    began = time.monotonic()
+def better(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return min(one[0], other[0]), min(one[1], other[1])
+
+
+def timed(command: list[str], root: Path) -> tuple[float, float]:
+    """Seconds on the clock, and of CPU in all processes."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(command, cwd=root, check=True, capture_output=True, env={"PATH": os.environ["PATH"], "LAZWARD_PARALLEL_PLAN": str(root / "plan.json")})
-    return time.monotonic() - began
+    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 if __name__ == "__main__":

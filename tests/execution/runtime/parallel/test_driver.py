@@ -138,6 +138,16 @@ class TestFailures:
         stat = Path("/proc", (tmp_path / "child").read_text(), "stat")
         assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"  # nobody may be there to reap it
 
+    def test_an_answer_that_comes_too_late_does_not_count(self, tmp_path):
+        """The signal for the stack wakes a run() that then returns after all."""
+        names = write_files(tmp_path, 1)
+        run = Run(tmp_path, script(
+            "class Woken(Exception): pass\ndef wake(*_): raise Woken\n"
+            "def run(b):\n    if not first_time('slow'): return names(b)\n    signal.signal(signal.SIGUSR1, wake)\n"
+            "    try: time.sleep(600)\n    except Woken: return ['late']\n"
+        ), timeout_s=1)
+        assert (run.code, run.rows) == (0, names), run.out
+
     @pytest.mark.parametrize(("result", "says"), [("None", "returned nothing"), ("'text'", "returned a str"), ("{}", "returned a dict"), ("True", "returned a bool"), ("1.5", "returned a float")])
     def test_what_is_no_result_is_a_failure(self, tmp_path, result, says):
         write_files(tmp_path, 1)
