@@ -21,7 +21,7 @@ def count(result: Any) -> int:
     if result is None or isinstance(result, (str, bytes, dict, bool)) or not hasattr(result, "__len__"):
         what = "nothing" if result is None else f"a {type(result).__name__}"
         raise WrongResult(f"run() returned {what}; it returns a list, a tuple, a pandas DataFrame or a number of items")
-    return len(result)
+    return len(result)  # type: ignore[arg-type]
 
 
 def text_of(result: Any, header: bool) -> tuple[bytes, bytes]:
