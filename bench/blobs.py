@@ -1,12 +1,11 @@
-"""Blob storage through the real client against plain files: `python bench/blobs.py [--size MIB] [--dir FOLDER]`.
+"""Blob storage through the real client against plain files: `python -m bench.blobs`.
 
-Prints: 1 GiB up and down with azure-storage-blob (max_concurrency 4) beside a plain copy of the file, the server's memory meanwhile,
-small blobs per second, and a listing of 100,000 blobs. The server is a process of its own, with TLS, as in production.
+1 GiB up and down with azure-storage-blob (max_concurrency 4) and with curl, in turn with a plain copy of the file; the server's memory
+meanwhile; small blobs per second; a listing of 100,000 blobs. The server is a process of its own, with TLS, as in production.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -15,36 +14,30 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bench.measure import Row, alternate, main
+from lazward.identity import sas
+from tests.live import ACCOUNT, MASTER_KEY
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from lazward.identity import sas  # noqa: E402
-from tests.live import ACCOUNT, MASTER_KEY  # noqa: E402
-
 SERVER = """
-import sys, time, uvloop
+import sys, uvloop
 from pathlib import Path
 uvloop.install()
 from lazward.apps.blob.routes import blob_routes
-from lazward.storage.blobs.extents import Extents
-from lazward.storage.blobs.store import BlobStore
 from tests.live import serve
 
-folder = Path(sys.argv[1])
-def routes(services):
-    services.extras["blobs"] = BlobStore(services.db, Extents.from_url(str(folder / "extents")), time.time)
-    return blob_routes(services)
-with serve(routes, folder) as live:
+with serve(blob_routes, Path(sys.argv[1])) as live:
     print(live.port, live.ca, flush=True)
     sys.stdin.read()
 """
 
 
 class Memory(threading.Thread):
-    """Peak resident memory of a process, and the CPU time it used."""
+    """The most resident memory of a process (MiB), from the start to stop()."""
 
     def __init__(self, pid: int):
         super().__init__(daemon=True)
@@ -52,7 +45,6 @@ class Memory(threading.Thread):
 
         self.process = psutil.Process(pid)
         self.base = self.peak = self.process.memory_info().rss
-        self.cpu = sum(self.process.cpu_times()[:2])
         self.done = threading.Event()
         self.start()
 
@@ -60,93 +52,104 @@ class Memory(threading.Thread):
         while not self.done.wait(0.02):
             self.peak = max(self.peak, self.process.memory_info().rss)
 
-    def stop(self) -> str:
+    def stop(self) -> tuple[float, float]:
         self.done.set()
         self.join()
-        cpu = sum(self.process.cpu_times()[:2]) - self.cpu
-        return f"server: {cpu:5.2f} s CPU, {self.base >> 20} MiB before, {self.peak >> 20} MiB at most"
+        return self.base / 2**20, self.peak / 2**20
 
 
-def main() -> None:
-    options = argparse.ArgumentParser()
-    options.add_argument("--size", type=int, default=1024, help="MiB of the large blob")
-    options.add_argument("--count", type=int, default=100_000, help="blobs of the listing")
-    options.add_argument("--dir", default=None)
-    given = options.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="lzbench", dir=given.dir))
+def rows(quick: bool) -> list[Row]:
+    folder = Path(tempfile.mkdtemp(prefix="lz"))
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert server.stdin and server.stdout
     try:
         port, ca = server.stdout.readline().split()
-        run(folder, int(port), ca, server.pid, given)
+        return run(folder, int(port), ca, server.pid, quick)
     finally:
         server.stdin.close()
         server.wait()
         shutil.rmtree(folder)
 
 
-def run(folder: Path, port: int, ca: str, pid: int, given: argparse.Namespace) -> None:
+def run(folder: Path, port: int, ca: str, pid: int, quick: bool) -> list[Row]:
     from azure.storage.blob import BlobServiceClient
 
     key = sas.account_key(MASTER_KEY, ACCOUNT)
     service = BlobServiceClient(f"https://localhost:{port}/{ACCOUNT}.blob.core.windows.net", credential=key, connection_verify=ca)
     container = service.create_container("bench")
-    source = folder / "source"
+    memory = Memory(pid)
+    found = large(folder, container.get_blob_client("big"), key, ca, 64 if quick else 1024, 1 if quick else 2)
+    before, peak = memory.stop()
+    found.append(Row("server memory during the transfers, at most", [peak], "before them", [before], "MiB"))
+    return found + small(folder, container, 60 if quick else 600) + listing(folder, service, 5_000 if quick else 100_000)
+
+
+def large(folder: Path, blob, key: str, ca: str, size: int, rounds: int) -> list[Row]:
+    """size: MiB. Every figure is MiB per second."""
+    source, target = folder / "source", folder / "target"
     with source.open("wb") as out:
-        for _ in range(given.size // 16):
+        for _ in range(size // 16):
             out.write(os.urandom(16 << 20))
+    query = sas.sign_blob_sas(key, ACCOUNT, "bench", "big", permissions="rw", expires=time.time() + 3600)
+    curl = ["curl", "-s", "-f", "--cacert", ca, f"{blob.url}?{query}"]
 
-    def rate(seconds: float) -> str:
-        return f"{seconds:6.2f} s  {given.size / seconds:7.0f} MiB/s"
+    def copy() -> None:
+        with source.open("rb") as data, target.open("wb") as out:
+            shutil.copyfileobj(data, out, 4 << 20)
 
-    began = time.perf_counter()
-    with source.open("rb") as data, (folder / "copy").open("wb") as out:
-        shutil.copyfileobj(data, out, 4 << 20)
-    print(f"plain copy      {rate(time.perf_counter() - began)}")
-    (folder / "copy").unlink()
-    blob = container.get_blob_client("big")
-    for concurrency in (4, 1):
-        memory, began = Memory(pid), time.perf_counter()
+    def upload() -> None:
         with source.open("rb") as data:
-            blob.upload_blob(data, overwrite=True, max_concurrency=concurrency)
-        print(f"upload   x{concurrency}     {rate(time.perf_counter() - began)}  {memory.stop()}")
-        memory, began = Memory(pid), time.perf_counter()
-        with (folder / "down").open("wb") as out:
-            blob.download_blob(max_concurrency=concurrency).readinto(out)
-        print(f"download x{concurrency}     {rate(time.perf_counter() - began)}  {memory.stop()}")
-    (folder / "down").unlink()
-    one_get(folder, blob, key, ca, given, rate, pid)
-    small(container, pid)
-    listing(folder, service, given.count)
+            blob.upload_blob(data, overwrite=True, max_concurrency=4)
 
+    def download() -> None:
+        with target.open("wb") as out:
+            blob.download_blob(max_concurrency=4).readinto(out)
 
-def one_get(folder: Path, blob, key: str, ca: str, given: argparse.Namespace, rate, pid: int) -> None:
-    """The server's part alone: one GET and one PUT by curl, which costs little itself."""
-    query = sas.sign_blob_sas(key, ACCOUNT, "bench", "big", permissions="rw", expires=time.time() + 900)
-    if not shutil.which("curl"):
-        return
-    url = f"{blob.url}?{query}"
-    memory, began = Memory(pid), time.perf_counter()
-    subprocess.run(["curl", "-s", "--cacert", ca, "-o", "/dev/null", url], check=True)
-    print(f"curl GET        {rate(time.perf_counter() - began)}  {memory.stop()}")
-    memory, began = Memory(pid), time.perf_counter()
-    subprocess.run(["curl", "-s", "-f", "--cacert", ca, "-T", str(folder / "source"), "-H", "x-ms-blob-type: BlockBlob", "-H", "Expect:", url], check=True)
-    print(f"curl PUT        {rate(time.perf_counter() - began)}  {memory.stop()}")
-
-
-def small(container, pid: int) -> None:
-    data = os.urandom(10_000)
-    for workers in (1, 8):
-        with ThreadPoolExecutor(workers) as pool:
-            names = [uuid.uuid4().hex for _ in range(600)]
-            memory, began = Memory(pid), time.perf_counter()
-            list(pool.map(lambda name: container.upload_blob(name, data), names))
-            put = len(names) / (time.perf_counter() - began)
+    def timed(work: Callable[[], object]) -> Callable[[], float]:
+        def case() -> float:
             began = time.perf_counter()
-            list(pool.map(lambda name: container.download_blob(name).readall(), names))
-            print(f"10 kB, {workers} at once: {put:5.0f} PUT/s, {len(names) / (time.perf_counter() - began):5.0f} GET/s {memory.stop()}")
+            work()
+            return size / (time.perf_counter() - began)
+
+        return case
+
+    cases: dict[str, Callable[[], float]] = {"copy": timed(copy)}
+    cases |= {"upload by azure-storage-blob": timed(upload), "download by azure-storage-blob": timed(download)}
+    if shutil.which("curl"):  # the server's part alone: curl costs little itself
+        cases["GET by curl"] = timed(lambda: subprocess.run([*curl, "-o", os.devnull], check=True))
+        cases["PUT by curl"] = timed(lambda: subprocess.run([*curl, "-T", str(source), "-H", "x-ms-blob-type: BlockBlob", "-H", "Expect:"], check=True))
+    found = alternate(cases, rounds)
+    source.unlink()
+    target.unlink()
+    return [Row(f"{size} MiB: {name}", found[name], "a plain copy of the file", found["copy"], "MiB/s") for name in cases if name != "copy"]
 
 
-def listing(folder: Path, service, count: int) -> None:
+def small(folder: Path, container, count: int) -> list[Row]:
+    """Blobs of 10 kB by the real client, against files written and read."""
+    data, files = os.urandom(10_000), folder / "small"
+    files.mkdir()
+
+    def rate(workers: int, work: Callable[[str], object], names: list[str]) -> float:
+        with ThreadPoolExecutor(workers) as pool:
+            began = time.perf_counter()
+            list(pool.map(work, names))
+            return len(names) / (time.perf_counter() - began)
+
+    out = []
+    for workers in (1, 8):
+        names = [uuid.uuid4().hex for _ in range(count)]
+        written = rate(workers, lambda name: (files / name).write_bytes(data), names)
+        put = rate(workers, lambda name: container.upload_blob(name, data), names)
+        read = rate(workers, lambda name: (files / name).read_bytes(), names)
+        got = rate(workers, lambda name: container.download_blob(name).readall(), names)
+        out += [
+            Row(f"blobs of 10 kB by azure-storage-blob, {workers} at once: PUT", [put], "files written", [written], "/s"),
+            Row(f"blobs of 10 kB by azure-storage-blob, {workers} at once: GET", [got], "files read", [read], "/s"),
+        ]
+    return out
+
+
+def listing(folder: Path, service, count: int) -> list[Row]:
     import sqlalchemy as sa
 
     from lazward.storage.db import Database
@@ -168,11 +171,13 @@ def listing(folder: Path, service, count: int) -> None:
     listed = service.get_container_client("many")
     began = time.perf_counter()
     total = sum(1 for _ in listed.list_blobs())
-    print(f"list {total} blobs in pages of 5000: {time.perf_counter() - began:.2f} s")
+    all_s = time.perf_counter() - began
     began = time.perf_counter()
     folders = sum(1 for _ in listed.walk_blobs())
-    print(f"list its {folders} folders: {time.perf_counter() - began:.3f} s")
+    folders_s = time.perf_counter() - began
+    assert (total, folders) == (count, 100)
+    return [Row(f"list {total} blobs in pages of 5000", [all_s], unit="s"), Row(f"list the {folders} folders they are in", [folders_s * 1000])]
 
 
 if __name__ == "__main__":
-    main()
+    main(rows, __doc__)

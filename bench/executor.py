@@ -1,4 +1,4 @@
-"""What the local executor adds to a bare process: `python bench/executor.py [repeats]`, medians in ms on this machine.
+"""What the local executor adds to a bare process: `python -m bench.executor`.
 
 The same interpreter runs the same one-line program, by subprocess and as a launch, in turn. "first line" is from the call to
 the moment the program reads the clock; "ended" is to the moment the caller knows the end.
@@ -7,13 +7,13 @@ the moment the program reads the clock; "ended" is to the moment the caller know
 from __future__ import annotations
 
 import asyncio
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench.measure import Row, main
 from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.execution import local
 
@@ -21,7 +21,8 @@ PROGRAM = (sys.executable, "-I", "-S", "-c", "import time; print(time.time())")
 CASES = ("bare process", "launch", "launch, no spare keeper")
 
 
-async def main(repeats: int) -> None:
+async def measured(repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Seconds to the first line and to the end, by case."""
     with tempfile.TemporaryDirectory() as folder:
         executor = local.LocalExecutor(Path(folder, "launches"))
         await executor.warm()
@@ -37,9 +38,7 @@ async def main(repeats: int) -> None:
                     executor._spare = None
                 figures[case].append(await launch(executor, f"{case} {i}", Path(folder, f"{case} {i}.log")))
         executor.close()
-    for case, times in figures.items():
-        first, ended = (statistics.median(column) * 1000 for column in zip(*times, strict=True))
-        print(f"{case:25} first line {first:6.1f} ms   ended {ended:6.1f} ms")
+    return figures
 
 
 async def launch(executor: local.LocalExecutor, name: str, log: Path) -> tuple[float, float]:
@@ -51,5 +50,17 @@ async def launch(executor: local.LocalExecutor, name: str, log: Path) -> tuple[f
     return float(log.read_text()) - began, ended
 
 
+def rows(quick: bool) -> list[Row]:
+    figures = asyncio.run(measured(2 if quick else 30))
+
+    def ms(case: str, at: int) -> list[float]:
+        return [sample[at] * 1000 for sample in figures[case]]
+
+    return [
+        Row(f"executor: {case}, to {what}", ms(case, at), "a bare `Popen` of the same program", ms(CASES[0], at))
+        for case in CASES[1:] for at, what in enumerate(("the first line", "its end known"))
+    ]
+
+
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 30))
+    main(rows, __doc__)

@@ -1,13 +1,14 @@
-"""What a parallel job adds to a plain process pool: `python -m bench.parallel [repeats]`, over 10 000 small files on this machine.
+"""What a parallel job adds to a plain process pool, over 10 000 small files.
 
 Both list the same folder, read every file, do a little with it, and write one line per file into one file, with as many processes and
-as many files at a time. In turn, the best of each; everything is counted, the start of the interpreter included. The runner adds
+as many files at a time. In turn; everything is counted, the start of the interpreter included. The runner adds
 retries, time-outs, progress, and logs per process. Workers of the runner are sessions of their own, and Linux may share a busy machine
 out by session: there, compare the seconds of CPU.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import resource
@@ -17,11 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from bench.measure import Row, alternate, main
 from lazward.orchestration.job_parallel import RUNNER
 
-FILES, AT_A_TIME, ROUNDS = 10_000, 20, (0, 1, 10)
+FILES, AT_A_TIME = 10_000, 20
+ROUNDS = {0: "about 0.05 ms", 1: "about 0.2 ms", 10: "about 1.2 ms"}  # of hashing, and what a file takes
 
-# What both do: `rounds` of hashing, so that a file takes about 0.05, 0.2 or 1.5 ms.
+# What both do.
 WORK = """
 import hashlib, os, sys
 def one(path, rounds):
@@ -47,8 +50,9 @@ if __name__ == "__main__":
 """
 
 
-def main(repeats: int) -> None:
+def rows(quick: bool) -> list[Row]:
     processes = os.cpu_count() or 1
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "in").mkdir()
@@ -58,22 +62,16 @@ def main(repeats: int) -> None:
         (root / "pool.py").write_text(POOL)
         plan = {"entry_script": "score.py", "input": str(root / "in"), "input_kind": "folder", "mini_batch_size": AT_A_TIME, "workers_per_instance": processes, "append_row_to": str(root / "rows.txt")}
         (root / "plan.json").write_text(json.dumps(plan))
-        for rounds in ROUNDS:
-            none = (float("inf"), float("inf"))
-            pool, runner = none, none
-            for _ in range(repeats):
-                command = [sys.executable, str(root / "pool.py"), str(root / "in"), str(root / "pool.txt"), str(processes), str(AT_A_TIME), str(rounds)]
-                pool = better(pool, timed(command, root))
-                runner = better(runner, timed([sys.executable, "-u", str(RUNNER), str(rounds)], root))
+        for rounds, work in ROUNDS.items():
+            pool = [sys.executable, str(root / "pool.py"), str(root / "in"), str(root / "pool.txt"), str(processes), str(AT_A_TIME), str(rounds)]
+            runner = [sys.executable, "-u", str(RUNNER), str(rounds)]
+            times = alternate({"runner": functools.partial(timed, runner, root), "pool": functools.partial(timed, pool, root)}, 1 if quick else 5)
             assert (root / "rows.txt").read_text() == (root / "pool.txt").read_text()
-            print(
-                f"{rounds:2d} rounds, {processes} processes: wall pool {pool[0]:6.2f} s, runner {runner[0]:6.2f} s, {runner[0] / pool[0]:.2f}x;"
-                f"   CPU pool {pool[1]:6.2f} s, runner {runner[1]:6.2f} s, {runner[1] / pool[1]:.2f}x"
-            )
-
-
-def better(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    return min(one[0], other[0]), min(one[1], other[1])
+            for at, what in ((0, ""), (1, ", CPU of all processes")):
+                found.append(Row(
+                    f"parallel job, {FILES:,} files of {work}{what}", [t[at] for t in times["runner"]], f"`multiprocessing.Pool({processes})`", [t[at] for t in times["pool"]], "s", "at most 1.2x",
+                ))
+    return found
 
 
 def timed(command: list[str], root: Path) -> tuple[float, float]:
@@ -85,4 +83,4 @@ def timed(command: list[str], root: Path) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main(rows, __doc__)

@@ -20,6 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", action="store_true", help="run the tests that use a database on PostgreSQL as well")
     parser.addoption("--kills", type=int, default=6, help="how many parts tests/durability kills under load (50 is the long form)")
     parser.addoption("--kill-seed", type=int, default=1, help="decides the moments and the order of those kills")
+    parser.addoption("--kill-database", choices=["sqlite", "postgresql"], default="sqlite", help="the database of the server whose parts are killed")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

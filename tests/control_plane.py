@@ -22,15 +22,13 @@ import sqlalchemy as sa
 from lazward.apps.arm.actions_workspaces import use_vault
 from lazward.apps.arm.platform import ARM
 from lazward.apps.chain import Chain
-from lazward.apps.control import all_routes, build_chain
-from lazward.apps.ports import StoredJobs, StoredModels
-from lazward.apps.services import Services
-from lazward.apps.shared import build_blobs
+from lazward.apps.control import all_routes, build_chain, build_services
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML
 from lazward.domain import rbac
 from lazward.domain.settings import Source, merge
+from lazward.orchestration import removal
 from lazward.orchestration.bootstrap import seed_platform
 from lazward.storage import resources, runs, tables
 from lazward.storage.db import Database, Tx
@@ -171,7 +169,7 @@ class Plane:
 
     @property
     def vault(self) -> Vault:
-        return self.chain.services.extras["vault"]
+        return self.chain.services.vault
 
     @property
     def subscription(self) -> str:
@@ -204,7 +202,9 @@ class Plane:
                     job = resources.get(tx, subject) if kind == "job.delete" else None
                     if job is not None:
                         runs.delete_job_run(tx, job.parent, job.name, self.clock())
-                    resources.delete(tx, subject)
+                    if kind == "workspace.delete":
+                        runs.delete_workspace(tx, subject)
+                    removal.remove(tx, subject, self.clock())
                 elif kind.endswith(".apply"):
                     row = resources.get(tx, subject)
                     if row is not None:
@@ -277,13 +277,8 @@ def make_plane(url: str, folder: Path, *, real: bool = False, **settings: Any) -
         first = json.loads(chosen.layout.principal_file.read_bytes())
         token = authority.token_for(Caller(first["object_id"], "local-admin", tenant=first["tenant_id"], app_id=first["client_id"]), "https://management.azure.com/")
         return Plane(chain, db, clock, authority, kind, folder, runner, token)
-    authority, vault = StandInAuthority(), Vault(MASTER_KEY)
-    hosts = frozenset({"localhost", "127.0.0.1", "[::1]"})
-    services = Services(db, authority, chosen, clock, hosts, {
-        "blobs": build_blobs(chosen, db), "master_key": MASTER_KEY, "vault": vault, "blob_hosts": frozenset(f"{h}:8443" for h in hosts),
-    })
-    services.extras["jobs"] = StoredJobs(db, chosen, MASTER_KEY, authority)
-    services.extras["models"] = StoredModels(db, chosen)
+    authority = StandInAuthority()
+    services = build_services(chosen, db, now=clock, master_key=MASTER_KEY, authority=authority)
     chain = Chain(services, all_routes(services), fallback=ARM)
     db.write_now(seed_platform, SUBSCRIPTION, Caller(OWNER, OWNER, tenant="tenant"), chosen, clock())
     return Plane(chain, db, clock, authority, kind, folder, runner)

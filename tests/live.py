@@ -1,6 +1,6 @@
 """A server for tests with real clients: given routes behind the real Chain, uvicorn and TLS, on a free port of this machine.
 
-    with serve(lambda services: blob_routes(services), tmp_path, extras={...}) as live:
+    with serve(blob_routes, tmp_path) as live:
         BlobServiceClient(live.account_url("blob"), credential=..., connection_verify=live.ca)
 
 It runs on a thread of the test's process, so tests reach the database and services too. FakeAuthority knows the tokens and grants
@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,15 +30,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from lazward.apps.chain import Chain, Route, Surface, render_arm_error
+from lazward.apps.control import build_services
+from lazward.apps.http_server import server_config
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError
+from lazward.domain.settings import Source, merge
 from lazward.storage.db import Database
 from lazward.storage.tables import metadata, resource
 
 ARM = Surface("arm", render_arm_error)
 MASTER_KEY = b"m" * 32
 WORKSPACE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
+TEAM = "team.test"  # a name of our own that the certificate is good for
 ACCOUNT = "lz0123456789abcdef0123"
 
 
@@ -93,7 +96,7 @@ class Live:
 @contextmanager
 def serve(
     routes: Callable[[Services], list[Route]], folder: Path, *, db: Database | None = None, authority: FakeAuthority | None = None,
-    extras: dict[str, Any] | None = None, now: Callable[[], float] = time.time,
+    now: Callable[[], float] = time.time, public_host: str = "localhost",
 ) -> Iterator[Live]:
     """routes: from the services to the routes. db: by default a fresh SQLite below folder, with a workspace WORKSPACE that has ACCOUNT."""
     own = db is None
@@ -103,17 +106,12 @@ def serve(
     add_workspace(db)
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     port = listener.getsockname()[1]
-    hosts = {"localhost", "127.0.0.1"}
-    settings = SimpleNamespace(base_url=f"https://localhost:{port}", max_body_bytes=16 << 20, max_upload_bytes=5000 << 20, port=port, public_host="localhost")
+    settings = merge([Source("test", {"data_dir": str(folder), "port": port, "public_host": public_host})]).settings
     authority = authority or FakeAuthority()
-    services = Services(db, authority, settings, now, frozenset(hosts), {
-        "master_key": MASTER_KEY, "blob_hosts": frozenset(f"{host}:{port}" for host in hosts), **(extras or {}),
-    })
+    services = build_services(settings, db, now=now, master_key=MASTER_KEY, authority=authority)
     certificate, key = make_certificate(folder)
-    config = uvicorn.Config(
-        Chain(services, routes(services), fallback=ARM), ssl_certfile=str(certificate), ssl_keyfile=str(key), http="httptools", ws="none",
-        lifespan="off", log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2,
-    )
+    chain = Chain(services, routes(services), fallback=ARM)
+    config = server_config(chain, certificate=str(certificate), private_key=str(key), log_level="warning", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -151,7 +149,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     today = datetime.datetime.now(datetime.UTC)
     names = x509.SubjectAlternativeName([
         x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        *(x509.DNSName(f"*.{kind}.core.windows.net") for kind in ("blob", "dfs")),
+        *(x509.DNSName(f"*.{kind}.core.windows.net") for kind in ("blob", "dfs")), *(x509.DNSName(f"*.{kind}.core.{TEAM}") for kind in ("blob", "dfs")),
     ])
     certificate = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client import Counter, Histogram
@@ -23,14 +22,16 @@ from starlette.types import Receive, Scope, Send
 
 from lazward.apps.services import Services
 from lazward.contract.caller import Caller
-from lazward.contract.errors import ArmError, bad_request, forbidden
+from lazward.contract.errors import ArmError, as_arm_error, bad_request, forbidden
 from lazward.contract.json_body import read_json
 from lazward.domain.audiences import takes
+from lazward.domain.blobs.names import account_in_host
+from lazward.storage.db import DatabaseAway
 
 log = logging.getLogger("lazward.http")
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:/+=|{}-]{1,256}")
-_STORAGE_HOST = re.compile(r"[a-z0-9]{3,24}\.(blob|dfs)\.core\.windows\.net")  # as our cloud metadata names it; DNS or a proxy leads it here
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{0,5})?")
 
 REQUESTS = Counter("lazward_http_requests_total", "Requests by surface, method and status", ["surface", "method", "status"])
 SECONDS = Histogram("lazward_http_request_seconds", "Time to answer by surface", ["surface"])
@@ -70,11 +71,15 @@ class Context:
     async def authenticate(self) -> Caller:
         """The caller of a bearer token; ArmError 401 without one."""
         if self._caller is None:
-            caller = await self.services.authority.authenticate(self.request.headers.get("authorization"))
-            if not takes(self.route.surface.name, caller.audience):
-                raise ArmError(401, "InvalidAuthenticationTokenAudience", "The access token was made for another service of this server.", "Authorization")
-            self._caller = caller
+            self._caller = await self.authenticated_by(self.request.headers.get("authorization"))
         return self._caller
+
+    async def authenticated_by(self, authorization: str | None) -> Caller:
+        """The caller of a bearer token of this or another header, which must be made for this surface; decides nothing about the request."""
+        caller = await self.services.authority.authenticate(authorization)
+        if not takes(self.route.surface.name, caller.audience):
+            raise ArmError(401, "InvalidAuthenticationTokenAudience", "The access token was made for another service of this server.", "Authorization")
+        return caller
 
     @property
     def caller(self) -> Caller:
@@ -233,11 +238,15 @@ class Chain:
             response = surface.render_error(ctx, error)
         except ClientDisconnect:
             return None
-        except Exception:
+        except DatabaseAway as away:
+            response = surface.render_error(ctx, _away(away))
+        except Exception as cause:
             correlation = ctx.correlation if ctx else str(uuid.uuid4())
             log.exception("unhandled error: %s %r correlation=%s", request.method, request.scope["path"], correlation)
             message = f"The server met an unexpected condition. Its log has the details under correlation id {correlation}."
-            response = surface.render_error(ctx, ArmError(500, "InternalServerError", message))
+            full = isinstance(cause, OSError) and as_arm_error(cause).status == 507
+            error = ArmError(507, "InsufficientStorage", f"A disk of the server is full; make room on it and try again. {message}") if full else ArmError(500, "InternalServerError", message)
+            response = surface.render_error(ctx, error)
         if ctx is not None:
             response.headers["x-ms-request-id"] = ctx.request_id
             response.headers["x-ms-correlation-request-id"] = ctx.correlation
@@ -268,13 +277,15 @@ class Chain:
 
     def _path(self, request: Request) -> str:
         """The decoded path. A host such as acct.blob.core.<domain> becomes the first piece, so one set of routes serves both forms."""
-        host = request.headers.get("host", "").lower()
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-        path = request.scope["path"]
+        hosts, path = request.headers.getlist("host"), request.scope["path"]
+        match = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+        if hosts and match is None:  # two readers could take such a header for two hosts (S8)
+            raise bad_request("The Host header is no NAME or NAME:PORT, or there is more than one.", "Host", "InvalidHostHeader")
+        name = match.group(1) if match else ""
         if "\0" in path or b"%00" in request.scope["query_string"]:
             raise bad_request("The address holds a NUL character.", "path", "InvalidUrl")
-        if _STORAGE_HOST.fullmatch(name):
-            return f"/{name.split('.core.')[0]}.core.windows.net{path}"
+        if storage := account_in_host(name, self.services.settings.public_host):
+            return f"/{'.'.join(storage)}.core.windows.net{path}"
         if self.services.allowed_hosts and name not in self.services.allowed_hosts:
             raise ArmError(421, "InvalidHostHeader", "This server does not answer under that host name (see the setting public_host).", "Host")
         if path.startswith("//"):  # some clients join base URLs that end in a slash
@@ -286,7 +297,7 @@ class Chain:
         origin = request.headers.get("origin")
         site = request.headers.get("sec-fetch-site")
         if origin:
-            if origin != "null" and urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower():
+            if origin.lower() == f"https://{request.headers.get('host', '').lower()}":
                 return
         elif site in (None, "same-origin", "none"):
             return
@@ -328,6 +339,14 @@ def _compile(pattern: str) -> re.Pattern[str]:
         at = match.end()
     out.append(re.escape(pattern[at:]))
     return re.compile("".join(out) + r"/?\Z", re.IGNORECASE | re.DOTALL)
+
+
+def _away(away: DatabaseAway) -> ArmError:
+    """503 is what SDKs repeat by themselves; 507, which they do not, where somebody has to make room first."""
+    if away.full:
+        return ArmError(507, "InsufficientStorage", f"{away} Nothing was changed; make room on it and try again.")
+    known = "The change may have been made or not: look before you repeat what cannot be repeated." if away.maybe_done else "Nothing was changed; try again in a moment."
+    return ArmError(503, "ServiceUnavailable", f"{away} {known}", headers={"Retry-After": "1"})
 
 
 def _too_large(limit: int) -> ArmError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
+import lazward.apps.arm.actions_schedules
 import lazward.apps.arm.actions_usage
 import lazward.domain.resources  # noqa: F401 - fills the REGISTRY
 from lazward import __version__
@@ -22,31 +24,46 @@ from lazward.apps.blob.routes import blob_routes
 from lazward.apps.chain import Chain, Context, Route, by_handler, json_response, public, signed_in
 from lazward.apps.discovery import discovery_routes
 from lazward.apps.history.routes import history_routes
+from lazward.apps.history.runs import JobsPort
 from lazward.apps.metadata import metadata_routes
+from lazward.apps.mlflow.models_port import ModelRegistryPort
 from lazward.apps.mlflow.routes import mlflow_routes
 from lazward.apps.ports import StoredJobs, StoredModels
-from lazward.apps.services import Services
+from lazward.apps.services import Authority, Services
 from lazward.apps.shared import build_authority, build_blobs, load_master_key
 from lazward.apps.status_page import status_page
 from lazward.apps.token.routes import token_routes
-from lazward.domain.settings import Settings
+from lazward.domain.settings import Settings, url_host
+from lazward.storage.blobs.store import BlobStore
 from lazward.storage.db import Database
+from lazward.storage.secrets import Vault
 
 _OPERATIONS = "/subscriptions/{sub}/providers/Microsoft.MachineLearningServices/locations/{location}"
 
 
 def build_chain(settings: Settings, db: Database) -> Chain:
-    master_key = load_master_key(settings)
-    vault, authority = build_authority(settings, db, master_key)
-    actions_workspaces.use_vault(vault)
-    hosts = {"localhost", "127.0.0.1", "[::1]", settings.public_host.lower()}
-    services = Services(db, authority, settings, time.time, frozenset(hosts), {
-        "blobs": build_blobs(settings, db), "master_key": master_key, "vault": vault,
-        "blob_hosts": frozenset(f"{host}:{settings.port}" for host in hosts),
-    })
-    services.extras["jobs"] = StoredJobs(db, settings, master_key, authority)
-    services.extras["models"] = StoredModels(db, settings)
+    services = build_services(settings, db)
     return Chain(services, all_routes(services), fallback=ARM)
+
+
+def build_services(
+    settings: Settings, db: Database, *, now: Callable[[], float] = time.time, master_key: bytes | None = None, authority: Authority | None = None,
+    blobs: BlobStore | None = None, jobs: JobsPort | None = None, models: ModelRegistryPort | None = None,
+) -> Services:
+    """Everything that surfaces use. Tests put stand-ins in the place of single parts, and get all others as the server has them.
+    Without an authority, the real one is built, and with it what a first start makes."""
+    master_key = master_key or load_master_key(settings)
+    if authority is None:
+        vault, authority = build_authority(settings, db, master_key)
+    else:
+        vault = Vault(master_key)
+    actions_workspaces.use_vault(vault)
+    hosts = frozenset({"localhost", "127.0.0.1", "[::1]", url_host(settings.public_host.lower())})
+    return Services(
+        db=db, authority=authority, settings=settings, now=now, blobs=blobs or build_blobs(settings, db), jobs=jobs or StoredJobs(db, settings, master_key, authority),
+        models=models or StoredModels(db, settings), vault=vault, master_key=master_key, allowed_hosts=hosts,
+        blob_hosts=frozenset(f"{host}:{settings.port}" for host in hosts),
+    )
 
 
 def all_routes(services: Services) -> list[Route]:

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from lazward.apps.chain import Context, Route, Surface, action, by_handler, json_response, public, render_arm_error
+from lazward.apps.registry_access import check_registries
 from lazward.contract.errors import ArmError, bad_request, not_found
 from lazward.contract.ids import ML, ResourceId, workspace_id
 from lazward.orchestration.data import Place, locate
@@ -54,12 +55,14 @@ async def registry_discovery(ctx: Context) -> Response:
 async def resolve_data(ctx: Context) -> Response:
     """Asset ids to azureml://.../datastores/... uris. An unregistered job output is named azureml_{job}_output_data_{output}."""
     values = await _values(ctx)
+    await check_registries(ctx, values)
     found = await ctx.db.read(_resolve, _workspace(ctx), values)
     return json_response({"values": {asset: {"uri": place.readable, "type": kind} for asset, (place, kind) in found.items()}})
 
 
 async def resolve_models(ctx: Context) -> Response:
     values = await _values(ctx)
+    await check_registries(ctx, values)
     found = await ctx.db.read(_resolve, _workspace(ctx), values)
     return json_response({"values": {asset: {"path": place.readable} for asset, (place, _) in found.items()}})
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import fcntl
 import logging
+import math
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ from lazward.storage import schema
 from lazward.storage.db import Database
 
 log = logging.getLogger("lazward")
+
+PATIENCE_S = 5.0  # of a request: a database that is started again is hardly noticed; then 503, which clients repeat
 
 
 def main() -> None:
@@ -38,21 +41,20 @@ def main() -> None:
 
 def control(settings: Settings) -> None:
     """The HTTP surfaces, on the socket the supervisor made: requests wait in its queue while this process is replaced."""
-    import uvicorn
-
     from lazward.apps.control import build_chain
+    from lazward.apps.http_server import Server, server_config
 
-    db = open_database(settings)
+    db = open_database(settings, PATIENCE_S)
     schema.upgrade(db)
     app = build_chain(settings, db)
     layout = settings.layout
     listener = socket.socket(fileno=int(os.environ["LAZWARD_LISTEN_FD"])) if "LAZWARD_LISTEN_FD" in os.environ else None
-    config = uvicorn.Config(
-        app, host=settings.host, port=settings.port, ssl_certfile=str(layout.server_certificate), ssl_keyfile=str(layout.server_key), http="httptools",
-        loop="uvloop" if _loop_factory() is not None else "asyncio", ws="none", lifespan="off", access_log=False, log_config=None, server_header=False,
+    config = server_config(
+        app, certificate=str(layout.server_certificate), private_key=str(layout.server_key), host=settings.host, port=settings.port,
+        loop="uvloop" if _loop_factory() is not None else "asyncio", log_config=None,
         timeout_keep_alive=75, timeout_graceful_shutdown=max(1, settings.stop_grace - 1), backlog=2048,
     )
-    uvicorn.Server(config).run(sockets=[listener] if listener else None)
+    Server(config).run(sockets=[listener] if listener else None)
     db.close()
 
 
@@ -61,13 +63,15 @@ async def worker(settings: Settings) -> None:
     from lazward.apps.worker import build_runtime, standing_work
     from lazward.orchestration.durable import Worker
     from lazward.orchestration.jobs import restore_admissions
+    from lazward.orchestration.restored import settle_once
 
     lock = (settings.layout.run / "worker.lock").open("w")
     await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
-    db = open_database(settings)
+    db = open_database(settings, math.inf)  # what it does can wait; running jobs run on meanwhile
     while not await asyncio.to_thread(schema.is_current, db):  # the control plane upgrades it
         await asyncio.sleep(0.02)
     runtime = await asyncio.to_thread(build_runtime, settings, db)
+    await settle_once(db, settings.layout.restored_mark, time.time())
     for key, ask in (await db.read(restore_admissions)).items():
         runtime.admission.hold(key, ask)
     tasks = Worker(db, runtime, time.time, "worker")
@@ -89,8 +93,8 @@ async def worker(settings: Settings) -> None:
         db.close()
 
 
-def open_database(settings: Settings) -> Database:
-    """A database whose commits ring the worker's bell when they leave tasks."""
+def open_database(settings: Settings, patience_s: float) -> Database:
+    """A database whose commits ring the worker's bell when they leave tasks. patience_s: how long one that is away is waited for."""
     path = str(_bell(settings))
     ringer = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ringer.setblocking(False)
@@ -100,7 +104,7 @@ def open_database(settings: Settings) -> Database:
         with contextlib.suppress(OSError):
             ringer.sendto(b"t", path)
 
-    return Database(settings.database_url, ring, synchronous=settings.sqlite_synchronous)
+    return Database(settings.database_url, ring, synchronous=settings.sqlite_synchronous, patience_s=patience_s)
 
 
 def _bell(settings: Settings) -> Path:

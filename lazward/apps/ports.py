@@ -12,13 +12,15 @@ from lazward.apps.arm import engine
 from lazward.apps.arm.engine import Facts
 from lazward.apps.history.runs import Change
 from lazward.apps.mlflow.registry import ModelVersion, RegisteredModel
+from lazward.apps.services import Authority
 from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.envelope import system_data
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, parse
 from lazward.domain.resource import Doc
 from lazward.domain.settings import Settings
-from lazward.orchestration.authority import JOB_TOKEN_S, Authority
+from lazward.domain.tracking.status import JOB_OVER
+from lazward.orchestration.authority import JOB_TOKEN_S
 from lazward.orchestration.data import locate
 from lazward.orchestration.job_services import OWN as OWN_SERVICES
 from lazward.orchestration.job_services import service_token
@@ -183,7 +185,7 @@ class StoredJobs:
     async def token(self, workspace: str, run_id: str) -> tuple[str, float] | None:
         """A fresh token of a job that runs, and its expiry; None when it is over."""
         row = await self.db.read(resources.get, f"{workspace}/jobs/{run_id}")
-        if row is None or row.properties.get("status") in ("Completed", "Failed", "Canceled"):
+        if row is None or row.properties.get("status") in JOB_OVER:
             return None
         token, _ = self.authority.for_job((row.doc.get("lazward") or {}).get("submittedBy", ""), workspace, run_id)
         return token, time.time() + JOB_TOKEN_S

@@ -55,14 +55,13 @@ class RunArtifacts:
 
     @property
     def _blobs(self) -> BlobStore:
-        return self._services.extras["blobs"]
+        return self._services.blobs
 
     async def root(self, workspace: str, name: str) -> Root:
         """RESOURCE_DOES_NOT_EXIST for what is not in this workspace."""
         model, colon, version = name.partition(":")
         if colon:
-            models: ModelPlaces = self._services.extras["models"]
-            place = await models.place(workspace, model, version)
+            place = await self._services.models.place(workspace, model, version)
             if place is None:
                 raise missing(f"Model Version (name={model[:255]}, version={version[:60]}) not found")
             return Root(*place, fixed=True)
@@ -124,7 +123,7 @@ class RunArtifacts:
     def link(self, root: Root, path: str, permissions: str, query: str = "") -> str:
         """A URL that lets its holder do `permissions` ("r", "cw") to this one blob for a while."""
         name = below(root.prefix, path)
-        key = account_key(self._services.extras["master_key"], root.account)
+        key = account_key(self._services.master_key, root.account)
         expires = self._services.now() + LINK_SECONDS
         sas = sign_blob_sas(key, root.account, root.container, name, permissions=permissions, expires=expires)
         url = f"{self._services.base_url}/{root.account}.blob.core.windows.net/{root.container}/{quoted(name)}"

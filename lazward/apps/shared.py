@@ -19,7 +19,7 @@ def load_master_key(settings: Settings) -> bytes:
 
 
 def build_blobs(settings: Settings, db: Database) -> BlobStore:
-    return BlobStore(db, Extents.from_url(settings.storage_url), time.time)
+    return BlobStore(db, Extents.from_url(settings.storage_url, fsync=settings.sqlite_synchronous == "full"), time.time)
 
 
 def build_authority(settings: Settings, db: Database, master_key: bytes) -> tuple[Vault, Authority]:

@@ -9,6 +9,8 @@ import lazward.orchestration.endpoints
 import lazward.orchestration.housekeeping
 import lazward.orchestration.jobs
 import lazward.orchestration.pipelines
+import lazward.orchestration.schedules
+import lazward.orchestration.sweeps
 import lazward.orchestration.workspaces  # noqa: F401 - these register the handlers
 from lazward.apps.serving.gateway import Gateway
 from lazward.apps.shared import build_authority, build_blobs, load_master_key
@@ -29,7 +31,7 @@ def build_runtime(settings: Settings, db: Database) -> Runtime:
     master_key = load_master_key(settings)
     vault, authority = build_authority(settings, db, master_key)
     executor = LocalExecutor(layout.run / "launches")
-    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
+    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key, (settings.public_host,))
     return Runtime(
         db=db, blobs=build_blobs(settings, db), executor=executor,
         environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download, gpus={"cpu": False, "cuda": True}.get(settings.torch_backend)),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from lazward import __version__
@@ -49,8 +51,8 @@ def backup(
         "blobs": "included" if blobs else settings.storage_url,
     }
     try:
-        with tempfile.TemporaryDirectory(prefix="backup-", dir=layout.run) as scratch, archive.Writer(file, head) as writer:
-            # The database first: each blob that this snapshot names exists by now. (The blob store keeps removed bytes for a while.)
+        with _no_removal(layout.removal_lock), tempfile.TemporaryDirectory(prefix="backup-", dir=layout.run) as scratch, archive.Writer(file, head) as writer:
+            # The database first: each blob that this snapshot names exists by now. (Removed bytes stay while the lock is held.)
             progress("database ...")
             name, snapshot = _snapshot(settings, Path(scratch))
             writer.add(name, snapshot)
@@ -67,6 +69,14 @@ def backup(
     if not blobs:
         progress(f"lazward: blobs stay in {without_password(settings.storage_url)}; back that bucket up by its own means.")
     return OK
+
+
+@contextlib.contextmanager
+def _no_removal(lock: Path) -> Iterator[None]:
+    """While it lasts, housekeeping removes no bytes that the snapshot of the database still names."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
 
 
 def _snapshot(settings: Settings, scratch: Path) -> tuple[str, Path]:

@@ -41,7 +41,7 @@ def children(settings: Settings, listener: Listener, environ: Mapping[str, str])
     def gateway_ready(_pid: int) -> bool:
         return client.gateway_is_live(gateway.admin_socket, _READY_TIMEOUT)
 
-    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key)
+    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key, (settings.public_host,))
     gateway.prepare()
     return [
         ChildSpec("control", (*argv, "control"), env, layout.logs / "control.log", layout.root, control_ready, listener, serves_tls=True),

@@ -62,6 +62,7 @@ def main() -> None:
     say = Steps()
     client = MLClient(DefaultAzureCredential(), os.environ["LAZWARD_SUBSCRIPTION_ID"], os.environ["LAZWARD_RESOURCE_GROUP"], os.environ["LAZWARD_WORKSPACE"])
     workspace = client.workspaces.get()
+    assert workspace is not None and workspace.mlflow_tracking_uri  # the SDK says Optional; a workspace that is not there raises
     say.step(f"MLClient(DefaultAzureCredential(), ...) found the workspace '{workspace.name}'")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "train.py").write_text(TRAIN)
@@ -75,6 +76,7 @@ def main() -> None:
                 environment=environment, experiment_name="demo", display_name=f"diabetes-{kind}",
             ))
             say.note(f"submitted '{job.display_name}' as {job.name}: {job.studio_url}")
+            assert job.name
             client.jobs.stream(job.name)
             jobs[kind] = client.jobs.get(job.name)
             say.step(f"'{job.display_name}' is {jobs[kind].status}")

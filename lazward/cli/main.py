@@ -24,7 +24,26 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "settings": ("lazward.cli.settings:settings", "Show every setting and where its value comes from."),
     "backup": ("lazward.cli.backup:backup", "Write the whole state to a file."),
     "restore": ("lazward.cli.restore:restore", "Make a data dir from a backup."),
+    "principal": ("", "Make and manage the identities that may sign in."),
+    "keys": ("", "Replace the keys that sign tokens."),
+    "environments": ("", "Look into and prune the cache of built environments."),
     "version": ("lazward.cli.version:version", "Print the version."),
+}
+# The verbs of those that stand for several commands.
+VERBS: dict[str, dict[str, tuple[str, str]]] = {
+    "principal": {
+        "create": ("lazward.cli.principal:create", "Make a service principal and print its secret once."),
+        "list": ("lazward.cli.principal:list_all", "Show every principal and its roles."),
+        "disable": ("lazward.cli.principal:disable", "End its sign-ins, and refuse it."),
+        "enable": ("lazward.cli.principal:enable", "Let a disabled one sign in again."),
+        "delete": ("lazward.cli.principal:delete", "Remove it and its role assignments."),
+        "secret": ("lazward.cli.principal:secret", "Replace its secret and print the new one once."),
+    },
+    "keys": {"rotate": ("lazward.cli.keys:rotate", "Replace the key that signs tokens.")},
+    "environments": {
+        "list": ("lazward.cli.environments:list_all", "Show every built environment."),
+        "prune": ("lazward.cli.environments:prune", "Remove environments that nothing uses."),
+    },
 }
 
 
@@ -55,25 +74,46 @@ def run(argv: list[str]) -> int:
         return FAILED
 
 
+def every() -> dict[str, str]:
+    """Each command as it is typed, and where it is: {"principal create": "lazward.cli.principal:create"}."""
+    found = {name: where for name, (where, _) in COMMANDS.items() if name not in VERBS}
+    return found | {f"{name} {verb}": where for name, verbs in VERBS.items() for verb, (where, _) in verbs.items()}
+
+
 def _dispatch(argv: list[str]) -> int:
     name = argv[0]
     where, what = COMMANDS[name]
-    if len(argv) == 1:
+    if len(argv) == 1 and name not in VERBS:
         module, _, attribute = where.partition(":")
         command = getattr(importlib.import_module(module), attribute)
         if command.__code__.co_argcount == 0:  # options only, each with a default: nothing to parse, and the parser costs 0.15 s
             return command()
     from cyclopts import App, CycloptsError, Parameter
 
-    app = App(
-        name="lazward", version=__version__, help_formatter="plain", help_format="plaintext", result_action="return_value",
-        default_parameter=Parameter(negative=()),
-    )
-    app.command(where, name=name, help=what)
+    def parser(name: str, help: str = "") -> App:
+        return App(
+            name=name, help=help, version=__version__, help_formatter="plain", help_format="plaintext", result_action="return_value",
+            default_parameter=Parameter(negative=()),
+        )
+
+    app = parser("lazward")
+    typed = name
+    if name in VERBS:
+        verbs = VERBS[name]
+        if len(argv) > 1 and argv[1] not in verbs and argv[1] not in ("--help", "-h"):
+            near = get_close_matches(argv[1], verbs, 1)
+            raise CliError(f"`lazward {name}` knows no {argv[1]!r}.", f"Did you mean `lazward {name} {near[0]}`?" if near else f"See `lazward {name} --help`.", USAGE)
+        group = parser(name, what)
+        for verb, (place, does) in verbs.items():
+            group.command(place, name=verb, help=does)
+        app.command(group)
+        typed = " ".join(argv[:2]) if len(argv) > 1 and argv[1] in verbs else name
+    else:
+        app.command(where, name=name, help=what)
     try:
         code = app(argv, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        raise CliError(" ".join(str(error).split()), f"See `lazward {name} --help`.", USAGE) from None
+        raise CliError(" ".join(str(error).split()), f"See `lazward {typed} --help`.", USAGE) from None
     return code if isinstance(code, int) else OK
 
 

@@ -54,6 +54,7 @@ def restore(
         flags = {"data_dir": str(root), "database_url": database_url, "storage_url": storage_url}
         # As `lazward up` will see them: with the backup's settings.toml.
         settings = load(flags, set or (), config, own_file=scratch / "settings.toml").settings
+        datadir.write_json(scratch / Layout(str(root)).restored_mark.name, {"made": head.get("created", 0.0)})
         _put(head, settings, scratch, root)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

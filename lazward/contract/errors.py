@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 
@@ -31,6 +32,15 @@ class ArmError(Exception):
         error["details"] = [d.as_dict() for d in self.details]
         error["additionalInfo"] = []
         return error
+
+
+def as_arm_error(cause: Exception) -> ArmError:
+    """Any exception as what an operation ends with; a full disk is said as such."""
+    if isinstance(cause, ArmError):
+        return cause
+    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ArmError(507, "InsufficientStorage", f"A disk of the server is full: {cause}. Make room on it and try again.")
+    return ArmError(500, "InternalError", f"{type(cause).__name__}: {cause}")
 
 
 def bad_request(message: str, target: str | None = None, code: str = "BadRequest") -> ArmError:

@@ -14,9 +14,10 @@ _NAMES = {
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL",
     "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
 }  # fmt: skip
-MAX_CHARACTERS = 512 * 1024
+MAX_CHARACTERS, MAX_INSTRUCTIONS = 512 * 1024, 2000
+MAX_EXPANDED = 64 * 1024  # forty lines of ARG A=$A$A would be a terabyte (S19)
 _HEREDOC = re.compile(r"<<-?\s*([\"']?)([A-Za-z_][A-Za-z0-9_]*)\1")
-_VARIABLE = re.compile(r"\\\$|\$(?:\{([A-Za-z_]\w*)(?:(:?[-+])([^}]*))?\}|([A-Za-z_]\w*))")
+_VARIABLE = re.compile(r"\\\$|\$(?:\{([A-Za-z_]\w*)(?:(:?[-+])([^}]{0,4096}))?\}|([A-Za-z_]\w*))")
 _OPERATORS = ("&&", "||", ";", "|", "&", "\n", "(", ")")
 
 
@@ -59,13 +60,25 @@ def parse_dockerfile(text: str) -> list[Instruction]:
                         break
                     body += row + "\n"
         found.append(Instruction(name.upper(), value.strip(), number, body))
+        if len(found) > MAX_INSTRUCTIONS:
+            raise invalid(f"The Dockerfile has more than {MAX_INSTRUCTIONS} instructions.", "build.dockerfilePath")
     return found
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replaces `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+word}`; an unknown name stays as it is written."""
+    """Replaces `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+word}`; an unknown name stays as it is written.
+    ArmError when the text grows by more than MAX_EXPANDED."""
+    grown = 0
 
     def value(match: re.Match[str]) -> str:
+        nonlocal grown
+        found = replacement(match)
+        grown += max(0, len(found) - len(match.group()))
+        if grown > MAX_EXPANDED:
+            raise invalid(f"The variables in `{text[:60]}` stand for more than {MAX_EXPANDED // 1024} KiB.", "build.dockerfilePath")
+        return found
+
+    def replacement(match: re.Match[str]) -> str:
         name = match.group(1) or match.group(4)
         if name is None:
             return match.group()

@@ -14,13 +14,16 @@ import msgspec
 
 from lazward.domain.envoy_listener import LISTENER_STAT, REQUEST_ID, ROUTES, listener, tls_secret
 from lazward.domain.serving import (
+    BOUND_CLAIM,
     ENDPOINT_CLAIM,
+    RUN_CLAIM,
     EndpointState,
     GatewayState,
     endpoint_token_claims,
 )
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 IDLE_S = 60  # the gateway closes idle connections to workers after this; workers never do
 RETRIES = 12
 RESENDS = 4
@@ -47,6 +50,7 @@ class Files(msgspec.Struct, frozen=True):
 class Listen(msgspec.Struct, frozen=True):
     host: str  # an IP address
     port: int
+    names: tuple[str, ...] = ()  # hosts it answers under besides the loopback ones
 
 
 def envoy_config(state: GatewayState, listen: Listen, files: Files) -> dict[str, dict[str, Any]]:
@@ -59,7 +63,7 @@ def envoy_config(state: GatewayState, listen: Listen, files: Files) -> dict[str,
     routes = {
         "@type": f"{_TYPE}envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
-        "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": _routes(endpoints)}],
+        "virtual_hosts": [{"name": "ours", "domains": _domains(listen), "routes": _routes(endpoints)}, _NOT_OURS],
         # Keys and tokens are for the gateway only; the model has no use for what Envoy adds.
         "request_headers_to_remove": ["authorization", "x-envoy-original-path", "x-envoy-external-address"],
         # A cluster that is still being loaded must not make Envoy refuse all routes.
@@ -72,6 +76,12 @@ def envoy_config(state: GatewayState, listen: Listen, files: Files) -> dict[str,
         "rds": versioned([routes]),
         "sds": versioned([tls_secret(files.certificate, files.private_key)]),
     }
+
+
+def _domains(listen: Listen) -> list[str]:
+    """What a Host may say, with any port. A page of another origin whose name was made to lead here is refused (S7)."""
+    names = dict.fromkeys(name.lower() for name in (*LOOPBACK, *listen.names) if name)
+    return [spelling for name in names for spelling in (name, f"{name}:*")]
 
 
 def versioned(resources: list[dict[str, Any]]) -> dict[str, Any]:
@@ -259,10 +269,10 @@ def _guard(endpoint: EndpointState) -> dict[str, Any]:
         who = [{"header": {"name": "authorization", "string_match": {"exact": bearer}}} for bearer in bearers]
         token = {"disabled": True}
     elif endpoint.auth == "token":
-        who = [_claim(ENDPOINT_CLAIM, endpoint_token_claims(endpoint.workspace, endpoint.name)[ENDPOINT_CLAIM])]
+        who = [{"and_ids": {"ids": [_claim(ENDPOINT_CLAIM, endpoint_token_claims(endpoint.workspace, endpoint.name)[ENDPOINT_CLAIM]), _reach(endpoint)]}}]
         token = {"requirement_name": "token"}
     else:
-        who = [_claim("oid", principal) for principal in endpoint.principals]
+        who = [{"and_ids": {"ids": [_any_of("oid", endpoint.principals), _reach(endpoint)]}}] if endpoint.principals else []
         token = {"requirement_name": "aad"}
     policies = {"caller": {"permissions": [{"any": True}], "principals": [{"or_ids": {"ids": who}}]}} if who else {}
     return {
@@ -276,9 +286,28 @@ def _open() -> dict[str, Any]:
     return {RBAC: {"@type": _RBAC_ROUTE}, JWT: {"@type": _JWT_ROUTE, "disabled": True}}
 
 
+def _reach(endpoint: EndpointState) -> dict[str, Any]:
+    """How far a token goes: one without limits anywhere, one of a run to its own workspace while the run lasts."""
+    free = {"and_ids": {"ids": [{"not_id": _has_claim(BOUND_CLAIM)}, {"not_id": _has_claim(RUN_CLAIM)}]}}
+    if not (endpoint.home and endpoint.runs):
+        return free
+    return {"or_ids": {"ids": [free, {"and_ids": {"ids": [_claim(BOUND_CLAIM, endpoint.home), _any_of(RUN_CLAIM, endpoint.runs)]}}]}}
+
+
+def _any_of(name: str, values: tuple[str, ...]) -> dict[str, Any]:
+    return {"or_ids": {"ids": [_claim(name, value) for value in values]}}
+
+
 def _claim(name: str, value: str) -> dict[str, Any]:
-    path = [{"key": "claims"}, {"key": name}]
-    return {"metadata": {"filter": JWT, "path": path, "value": {"string_match": {"exact": value}}}}
+    return _metadata(name, {"string_match": {"exact": value}})
+
+
+def _has_claim(name: str) -> dict[str, Any]:
+    return _metadata(name, {"present_match": True})
+
+
+def _metadata(name: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"filter": JWT, "path": [{"key": "claims"}, {"key": name}], "value": value}}
 
 
 def _error(status: int, code: str, text: str) -> dict[str, Any]:
@@ -295,5 +324,12 @@ def _error(status: int, code: str, text: str) -> dict[str, Any]:
 def _set_header(name: str, value: str) -> dict[str, Any]:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
+
+_NOT_OURS = {
+    "name": "other", "domains": ["*"], "routes": [{
+        "match": {"prefix": "/"}, **_error(421, "InvalidHostHeader", "The gateway does not answer under that host name (see the setting public_host)."),
+        "typed_per_filter_config": _open(),
+    }],
+}
 
 __all__ = ["LISTENER_STAT", "ROUTES", "Files", "Listen", "cluster_name", "envoy_config", "versioned"]

@@ -39,6 +39,11 @@ class Layout:
         """Addresses of the last start (JSON), so that URLs stay the same."""
         return self.root / "endpoint.json"
 
+    @property
+    def restored_mark(self) -> Path:
+        """There from `lazward restore` until the first start has put in order what the backup does not hold (JSON)."""
+        return self.root / "restored.json"
+
     # Work: made again when it is missing
     @property
     def envs(self) -> Path:
@@ -73,6 +78,11 @@ class Layout:
     def server_file(self) -> Path:
         """Pid and addresses of the running server (JSON); gone once it has stopped in good order."""
         return self.run / "server.json"
+
+    @property
+    def removal_lock(self) -> Path:
+        """Locked by whoever removes bytes of the blob store, and shared by backups, which need what their snapshot names."""
+        return self.run / "removal.lock"
 
     @property
     def parts_file(self) -> Path:

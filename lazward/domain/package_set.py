@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from lazward.contract.errors import ArmError
 
+LOCAL = "context:"  # how a requirement begins that is a file or folder of the build context
 INVALID = "InvalidEnvironment"  # the error code of everything that cannot be translated
 
 FileContent = str | bytes | Callable[[], str | bytes]

@@ -134,12 +134,12 @@ class PipReader:
 
 def checked_requirement(text: str, place: Place) -> str:
     """The line as PEP 508 writes it, hashes kept; an error that names the place otherwise."""
-    body, *hashes = re.split(r"\s+(?=--hash[=\s])", text)
+    body, *hashes = re.split(r"\s(?=--hash[=\s])", text)  # one blank, not \s+: a line of blanks would take for ever (S19)
     try:
-        requirement = Requirement(body)
+        requirement = Requirement(body.strip())
     except InvalidRequirement as error:
         hint = " pip compares with `==`." if re.match(r"^[\w.\[\]-]+\s*=[^=]", body) else ""
-        raise invalid(f"{place.text}: `{text}` is no pip requirement: {str(error).splitlines()[0]}.{hint}", place.target) from None
+        raise invalid(f"{place.text}: `{text[:200]}` is no pip requirement: {str(error).splitlines()[0]}.{hint}", place.target) from None
     return " ".join([str(requirement), *(re.sub(r"--hash\s+", "--hash=", h.strip()) for h in hashes)])
 
 
@@ -152,7 +152,9 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         if raw.endswith("\\") and not raw.lstrip().startswith("#"):
             parts += raw[:-1].rstrip() + " "
             continue
-        line = re.sub(r"(^|\s+)#.*$", "", parts + raw).strip()
+        whole = parts + raw
+        comment = re.search(r"(?:^|\s)#", whole)
+        line = (whole[: comment.start()] if comment else whole).strip()
         parts = ""
         if line:
             yield number, line

@@ -6,6 +6,7 @@ and long-running operations from it. What a type does beyond that is a few plain
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,6 +53,7 @@ class ResourceType:
     tracked: location, tags, identity, sku, kind are top-level members.
     created, updated, deleted: the exact success codes that the clients of this type take (arm-surface.md).
     archivable: properties.isArchived hides it from lists (listViewType).
+    views: other values of listViewType, with what each shows; the first is the default.
     immutable: members of properties that may not change once written.
     provision / deprovision: kind of the durable task that PUT / DELETE starts; present = a long-running operation.
     lookup: value to find it by (resource.lookup).
@@ -69,6 +71,7 @@ class ResourceType:
     deleted: int = 200
     patchable: bool = False
     archivable: bool = False
+    views: Mapping[str, Callable[[Doc], bool]] = field(default_factory=dict)
     versions: bool = False
     newest_first: bool = False
     immutable: frozenset[str] = frozenset()
@@ -152,13 +155,19 @@ def read_tags(tags: Any, target: str) -> dict[str, str]:
 def _typed(raw: Any, read: Any) -> Any:
     """raw with the scalars of `read`, the same value as msgspec understood it; members that no struct declares stay as they are."""
     if isinstance(read, msgspec.Struct) and isinstance(raw, dict):
-        known = {f.encode_name: getattr(read, f.name) for f in msgspec.structs.fields(read)}
+        known = {encoded: getattr(read, name) for encoded, name in _members(type(read))}
         return {name: _typed(value, known[name]) if name in known else value for name, value in raw.items()}
     if isinstance(read, dict) and isinstance(raw, dict):
         return {name: _typed(value, read.get(name, value)) for name, value in raw.items()}
     if isinstance(read, list) and isinstance(raw, list):
         return [_typed(*pair) for pair in zip(raw, read, strict=True)]
     return read
+
+
+@functools.cache
+def _members(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """(name on the wire, name) of each member; finding them out costs as much as reading a document."""
+    return tuple((f.encode_name, f.name) for f in msgspec.structs.fields(kind))
 
 
 def check_immutable(declared: ResourceType, new: Doc, old: Doc) -> None:

@@ -21,6 +21,7 @@ MAX_TIMEOUT_S = 180.0
 # The audience of tokens that are minted for one endpoint (auth mode "token"), see endpoint_token_claims.
 ENDPOINT_TOKEN_AUDIENCE = "urn:lazward:online-endpoint"  # noqa: S105 - no secret
 ENDPOINT_CLAIM = "endpoint"
+BOUND_CLAIM, RUN_CLAIM = "lz_bound", "lz_run"  # limits of the tokens that jobs carry
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,254}")
 
 AuthMode = Literal["key", "token", "aad"]
@@ -48,13 +49,16 @@ class EndpointState(msgspec.Struct, frozen=True):
     """One endpoint. `traffic` and `mirror` map deployments to percent; traffic sums up to 0 or 100.
 
     auth "key": a bearer that is one of `keys`. "token": a token minted for this endpoint. "aad": a token of one of
-    `principals` (object ids of those who may score), for the audience in TokenTrust."""
+    `principals` (object ids of those who may score), for the audience in TokenTrust. A token that was made for a run counts only when
+    it is bound to `home` (key of the endpoint's workspace) and the run is one of `runs`, those that are not over."""
 
     workspace: str  # as in the URL
     name: str
     auth: AuthMode = "key"
     keys: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
+    home: str = ""
+    runs: tuple[str, ...] = ()
     traffic: Mapping[str, int] = {}
     mirror: Mapping[str, int] = {}
     deployments: Mapping[str, DeploymentState] = {}

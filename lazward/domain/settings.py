@@ -70,6 +70,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     torch_backend: Annotated[Literal["auto", "cpu", "cuda"], _doc(
         "Which PyTorch builds environments get: `auto` takes CPU builds where the machine has no GPU, `cpu` and `cuda` decide it.")] = "auto"
 
+    environments_max_bytes: Annotated[int, _doc(
+        "Size of the cache of built environments; beyond it those are removed that nothing uses and that were used longest ago. 0 means no limit.",
+        "bytes", ge=0)] = 0
+    environments_max_days: Annotated[int, _doc(
+        "Days after which a built environment is removed if nothing uses it and nothing has since; 0 means never.", "days", ge=0)] = 90
+
     # Lifetimes of credentials
     access_token_lifetime: Annotated[Seconds, _doc("Lifetime of an access token.", "seconds", le=DAY)] = HOUR
     refresh_token_lifetime: Annotated[Seconds, _doc("Lifetime of a refresh token since its last use.", "seconds", le=365 * DAY)] = 90 * DAY
@@ -81,6 +87,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_job_cores: Annotated[int, _doc("CPU cores that jobs may take together; 0 means all of the machine.", "cores", ge=0)] = 0
     max_job_memory_bytes: Annotated[int, _doc("Memory that jobs may ask for together; 0 means all of the machine.", "bytes", ge=0)] = 0
     default_job_timeout: Annotated[int, _doc("Wall-clock limit of a job that sets none; 0 means no limit.", "seconds", ge=0)] = 0
+    schedule_catch_up: Annotated[int, _doc(
+        "When the server was not running at a schedule's time, the last run that was missed is made up for if it is no longer ago than this.", "seconds", ge=0)] = DAY
+    input_cache_bytes: Annotated[int, _doc(
+        "Size of the cache of files that jobs and deployments read; beyond it those used longest ago are removed.", "bytes", ge=0)] = 50 * GIB
 
     # Pipelines
     reuse_max_age_days: Annotated[float, _doc("Steps of pipelines take over the results of an equal step that completed within this time; 0 means however long ago.", "days", ge=0)] = 30.0
@@ -88,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Durability and stopping
     sqlite_synchronous: Annotated[Literal["normal", "full"], _doc(
         "`normal`: nothing is lost when processes are killed, the last moments may be lost when the power fails; `full`: not even then, writes are slower. "
-        "Has no meaning with PostgreSQL.")] = "normal"
+        "Counts for SQLite and for blobs in a folder; PostgreSQL and buckets have their own.")] = "normal"
     stop_grace: Annotated[int, _doc(
         "Time that a part has to end by itself when the server stops, before it is killed.", "seconds", ge=0, le=600)] = 10
 

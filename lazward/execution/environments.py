@@ -212,7 +212,7 @@ class EnvironmentCache:
         local = [r for r in packages.requirements if r.startswith("context:")]
         parts = [
             _FORMAT, packages.python, packages.requirements, packages.soft, packages.constraints, packages.cpu_only, tuple(extra),
-            settings.fingerprint(), self.gpus, self.interpreters.oldest, [_digest(context, r) for r in local],
+            settings.fingerprint(), self.gpus, self.interpreters.oldest, [digest_of(context, r) for r in local],
         ]  # fmt: skip
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:40]
 
@@ -272,12 +272,12 @@ def _key(resolution: Resolution, context: Path | None) -> str:
     """Of everything that decides what is in the environment: interpreter version, platform, lock; files by their content."""
     lock = resolution.lock
     if context is not None and str(context.resolve()) in lock:
-        lock += _digest(context, "context:.")
+        lock += digest_of(context, "context:.")
     python = resolution.python
     return hashlib.sha256(msgspec.json.encode([python.version, python.platform, lock, resolution.arguments])).hexdigest()[:32]
 
 
-def _digest(context: Path | None, requirement: str) -> str:
+def digest_of(context: Path | None, requirement: str) -> str:
     """The content of a file or folder of the build context."""
     if context is None:
         return ""

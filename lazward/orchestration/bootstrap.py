@@ -59,14 +59,19 @@ def first_start(db: Database, vault: Any, authority_of: Any, master_key: bytes, 
 
     known = db.read_now(vault.get_json, META) or db.write_now(make)
     db.write_now(_move_addresses, vault, known, settings, now)
+    if not hand_over(db, vault, principal_file) and not principal_file.exists():
+        # Right for the second server on one database, and for who has moved the secret elsewhere.
+        log.warning("%s is missing; `lazward env` needs it. Bring it back from a backup, or copy it from the server that was started first.", principal_file)
+    return known["tenant_id"]
+
+
+def hand_over(db: Database, vault: Any, principal_file: Path) -> bool:
+    """Writes the first principal's secret into its file if it waits for that in the vault, so that a crash loses none. Can be repeated."""
     waiting = db.read_now(vault.get_json, FIRST_PRINCIPAL)
     if waiting:
         write_private(principal_file, msgspec.json.format(msgspec.json.encode(waiting)))
         db.write_now(vault.delete, FIRST_PRINCIPAL)
-    elif not principal_file.exists():
-        # Right for the second server on one database, and for who has moved the secret elsewhere.
-        log.warning("%s is missing; `lazward env` needs it. Bring it back from a backup, or copy it from the server that was started first.", principal_file)
-    return known["tenant_id"]
+    return bool(waiting)
 
 
 def seed_platform(tx: Tx, subscription: str, caller: Caller, settings: Any, now: float) -> None:

@@ -21,6 +21,7 @@ from lazward.execution.environments import hold
 from lazward.execution.serving import Service
 from lazward.orchestration import environments
 from lazward.orchestration.data import Place, locate
+from lazward.orchestration.environments import Definition
 from lazward.orchestration.instances import Instance, generation_folder, log_folder
 from lazward.orchestration.job_prepare import copy_writable, remove_tree
 from lazward.orchestration.logs import LineLog
@@ -53,11 +54,11 @@ async def build(runtime: Runtime, row: Row, generation: int) -> list[Instance]:
         place = await runtime.db.read(locate, workspace, code["codeId"], "properties.codeConfiguration.codeId", "codes")
         await runtime.blobs.materialize(place.account, place.container, place.path, folder / "snapshot", cache=runtime.data_dir / "cache" / "inputs")
         await asyncio.to_thread(copy_writable, folder / "snapshot", app)
-    packages = await _packages(runtime, workspace, facts, model if no_code else None)
+    wanted = await _wanted(runtime, workspace, facts, model if no_code else None)
     say(f"building the environment of generation {generation}")
-    environment = await environments.build(runtime, packages, say, SERVING_REQUIREMENTS)
+    environment = await environments.build(runtime, wanted, say, SERVING_REQUIREMENTS)
     hold(environment, folder)
-    variables = dict(packages.env) | {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
+    variables = dict(wanted.packages.env) | {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
     capacity = int((row.doc.get("sku") or {}).get("capacity") or 1)
     sockets = serving.socket_folder(runtime.data_dir)
     short = hashlib.sha256(row.key.encode()).hexdigest()[:12]
@@ -97,12 +98,12 @@ async def _fetch_model(runtime: Runtime, workspace: Row, uri: str, root: Path, s
     return root / name
 
 
-async def _packages(runtime: Runtime, workspace: Row, facts: dict[str, Any], mlflow_model: Path | None) -> PackageSet:
+async def _wanted(runtime: Runtime, workspace: Row, facts: dict[str, Any], mlflow_model: Path | None) -> Definition:
     if facts.get("environmentId"):
-        return await environments.packages_of(runtime, workspace.key, facts["environmentId"], "properties.environmentId")
+        return await environments.definition_of(runtime, workspace.key, facts["environmentId"], "properties.environmentId")
     if mlflow_model is None:
         raise ArmError(400, "InvalidDeployment", "A deployment with a scoring script needs an environment.", "properties.environmentId")
-    return await asyncio.to_thread(model_packages, mlflow_model)
+    return Definition(await asyncio.to_thread(model_packages, mlflow_model))
 
 
 def model_packages(model: Path) -> PackageSet:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from lazward.contract.errors import ArmError
+from lazward.contract.errors import ArmError, as_arm_error
 from lazward.orchestration import environments
 from lazward.orchestration.data import locate
 from lazward.orchestration.deployment_build import build
@@ -38,9 +38,10 @@ from lazward.orchestration.instances import (
     until_all_ready,
 )
 from lazward.orchestration.job_prepare import remove_tree
+from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
-from lazward.storage.db import Tx
+from lazward.storage.db import DatabaseAway, Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
 
@@ -111,11 +112,10 @@ async def apply_deployment(work: Work) -> Outcome:
         except Unwanted:
             await _undo(work, runtime)
             return Outcome("Canceled")
-        except LeaseLost:
+        except (LeaseLost, DatabaseAway):
             raise
         except Exception as cause:
-            error = cause if isinstance(cause, ArmError) else ArmError(500, "InternalError", f"{type(cause).__name__}: {cause}")
-            await work.checkpoint(phase="failed", error=error.as_dict())
+            await work.checkpoint(phase="failed", error=as_arm_error(cause).as_dict())
             await _undo(work, runtime)
             raise
     await sync_gateway(runtime)
@@ -197,8 +197,10 @@ async def _unless_unwanted(work: Work, runtime: Runtime, doing: Coroutine[Any, A
     try:
         while not task.done():
             watch = asyncio.create_task(event.wait())
-            await asyncio.wait({task, watch}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
-            watch.cancel()
+            try:
+                await asyncio.wait({task, watch}, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                watch.cancel()
             if not task.done() and (event.is_set() or _going(await runtime.db.read(resources.get, work.subject))):
                 raise Unwanted
         await task
@@ -228,7 +230,8 @@ async def delete_deployment(work: Work) -> Outcome:
     await sync_gateway(runtime)  # it is marked, so the gateway sends it no further request
     if not await end_deployments(runtime, [work.subject], work.now()):
         return Outcome("InProgress", delay=0.1)
-    return Outcome(also=lambda tx: resources.delete(tx, work.subject) and None)
+    now = work.now()
+    return Outcome(also=lambda tx: remove(tx, work.subject, now) and None)
 
 
 async def end_deployments(runtime: Runtime, keys: list[str], now: float) -> bool:
@@ -259,7 +262,12 @@ async def end_deployments(runtime: Runtime, keys: list[str], now: float) -> bool
     return True
 
 
-@handler("deployment.keep")
+def _keep_on(tx: Tx, task: Task, error: ArmError, now: float) -> None:
+    """Whoever keeps things running must not be ended by a fault."""
+    tasks.enqueue(tx, "deployment.keep", task.subject, {}, now, due=now + LAST_PAUSE_S)
+
+
+@handler("deployment.keep", on_failure=_keep_on)
 async def keep_deployment(work: Work) -> Outcome:
     """Starts again what ended by itself (a crash of the model server, a restart of the machine), with a growing pause."""
     runtime: Runtime = work.services
@@ -270,7 +278,7 @@ async def keep_deployment(work: Work) -> Outcome:
             return Outcome()
         generation, instances = facts["generation"], instances_of(facts)
         pauses = [await _keep(runtime, row.key, generation, instance) for instance in instances]
-        waits = [runtime.cancel_event(row.key).wait()]
+        waits: list[Coroutine[Any, Any, Any]] = [runtime.cancel_event(row.key).wait()]
         for instance, pause in zip(instances, pauses, strict=True):
             waits.append(asyncio.sleep(pause) if pause else runtime.executor.wait(launch_of(row.key, generation, instance), LOOK_S))
         await _first(waits)

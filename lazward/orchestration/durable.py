@@ -9,15 +9,16 @@ Only the owner of the lease writes: a worker that was presumed dead finds its to
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lazward.contract.errors import ArmError
+from lazward.contract.errors import ArmError, as_arm_error
 from lazward.storage import tasks
-from lazward.storage.db import Database, Tx
+from lazward.storage.db import Database, DatabaseAway, Tx
 from lazward.storage.tasks import Task
 
 log = logging.getLogger("lazward.worker")
@@ -25,9 +26,11 @@ log = logging.getLogger("lazward.worker")
 LEASE_S = 30.0
 BEAT_S = LEASE_S / 3
 FIRST_BEAT_S = 2.0  # after a claim: one that has run so long did not kill its worker at once, and its attempts are forgotten
+AWAY_PAUSE_S = 1.0  # before work that the database left in the lurch is begun again
+RELEASE_S = 3.0  # a worker that stops waits no longer for its database
 MAX_ATTEMPTS = 100  # claims in a row without one heartbeat: the task kills its workers
 
-Also = Callable[[Tx], None]
+Also = Callable[[Tx], object]  # its answer is not looked at
 
 
 class LeaseLost(Exception):
@@ -122,7 +125,10 @@ class Worker:
         try:
             while not stop.is_set():
                 self.wake.clear()
-                claimed = await self._claim()
+                try:
+                    claimed = await self._claim()
+                except DatabaseAway:  # it broke in the commit: what was claimed, if it was, is claimed again when the lease ends
+                    claimed = []
                 for task in claimed:
                     await self._begin(task)
                 if not claimed:
@@ -132,16 +138,24 @@ class Worker:
             for held in self._running.values():
                 held.run.cancel()
             await asyncio.gather(heart, *(held.run for held in self._running.values()), return_exceptions=True)
-            await self.db.write(tasks.release_worker, self.name, died=False)
+            # With a database that is away they stay held; the next worker of this name frees them.
+            with contextlib.suppress(DatabaseAway, TimeoutError):
+                await asyncio.wait_for(self.db.write(tasks.release_worker, self.name, died=False), RELEASE_S)
 
     async def _claim(self) -> list[Task]:
         free = min(64, self.concurrency - len(self._running))
         if free <= 0:
             return []
-        # A machine that slept (a closed laptop) wakes up with its leases run out. What this process works on is still its own.
-        if any(self.now() - held.extended > LEASE_S / 2 for held in self._running.values()):
-            await self._beat()
-        return await self.db.write(tasks.claim, self.name, free, self.now(), LEASE_S)
+        return await self.db.write(self._extend_and_claim, free)
+
+    def _extend_and_claim(self, tx: Tx, free: int) -> list[Task]:
+        """A machine that slept (a closed laptop), or whose database was away, finds its leases run out. What this process works on
+        is still its own, unless another worker has claimed it."""
+        now = self.now()
+        late = [(held.task.id, held.task.lease_token or "") for held in list(self._running.values()) if now - held.extended > LEASE_S / 2]
+        if late:
+            tasks.extend(tx, late, now + LEASE_S)
+        return tasks.claim(tx, self.name, free, now, LEASE_S)
 
     async def _begin(self, task: Task) -> None:
         if mine := self._running.get(task.id):  # its lease ran out under our hands: never two at the same task
@@ -173,7 +187,8 @@ class Worker:
         due = [held for held in self._running.values() if now - held.extended > (BEAT_S if held.task.attempts < 2 else FIRST_BEAT_S)]
         if not due:
             return
-        kept = set(await self.db.write(tasks.extend, [(held.task.id, held.task.lease_token or "") for held in due], now + LEASE_S))
+        leases = [(held.task.id, held.task.lease_token or "") for held in due]
+        kept, now = await self.db.write(lambda tx: (set(tasks.extend(tx, leases, self.now() + LEASE_S)), self.now()))
         for held in due:
             if held.task.id in kept:
                 held.extended, held.task.attempts = now, 1
@@ -181,19 +196,41 @@ class Worker:
                 held.run.cancel()
 
     async def _step(self, task: Task) -> None:
+        try:
+            while not await self._try(task):
+                await asyncio.sleep(AWAY_PAUSE_S)
+        finally:
+            self._running.pop(task.id, None)
+            self.wake.set()
+
+    async def _try(self, task: Task) -> bool:
+        """Runs the handler and writes what it leaves; False: to be done again, from what is stored."""
         work = Work(task, self.db, self.now, self.services)
         try:
             outcome = await self._outcome(work)
-            await self.db.write(_apply, task, work.state, outcome, self.now())
+            await self.db.write(lambda tx: _apply(tx, task, work.state, outcome, self.now()))
         except LeaseLost:
             log.warning("lease lost: %s %s", task.kind, task.subject)
+        except DatabaseAway:
+            # Nobody's failure: as if the worker had been killed and the next one went on.
+            log.warning("the database was away: %s %s goes on from its last checkpoint", task.kind, task.subject)
+            return await self._reload(task)
         except asyncio.CancelledError:
             raise
         except Exception:
             log.exception("could not write the outcome of %s %s", task.kind, task.subject)
-        finally:
-            self._running.pop(task.id, None)
-            self.wake.set()
+        return True
+
+    async def _reload(self, task: Task) -> bool:
+        """Brings the task to what is stored; True when that is no more ours to work on."""
+        try:
+            found = await self.db.read(tasks.get, task.id)
+        except DatabaseAway:
+            return False
+        if found is None or found.status != "InProgress" or found.lease_token != task.lease_token:
+            return True
+        task.state = found.state
+        return False
 
     async def _outcome(self, work: Work) -> Outcome:
         task = work.task
@@ -204,10 +241,10 @@ class Worker:
             if task.attempts > MAX_ATTEMPTS:
                 raise ArmError(500, "RepeatedCrash", f"The work '{task.kind}' ended its worker {MAX_ATTEMPTS} times and is given up.")
             return await run(work)
-        except (LeaseLost, asyncio.CancelledError):
+        except (LeaseLost, DatabaseAway, asyncio.CancelledError):
             raise
         except Exception as cause:
-            error = cause if isinstance(cause, ArmError) else ArmError(500, "InternalError", f"{type(cause).__name__}: {cause}")
+            error = as_arm_error(cause)
             if not isinstance(cause, ArmError):
                 log.exception("task failed: %s %s", task.kind, task.subject)
             hook = ON_FAILURE.get(task.kind)
@@ -217,10 +254,11 @@ class Worker:
 
 def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: float) -> None:
     if outcome.status == "InProgress":
-        owned = tasks.put_back(tx, task, state, now + outcome.delay)
+        status = "InProgress" if tasks.put_back(tx, task, state, now + outcome.delay, now) else None
     else:
-        owned = tasks.finish(tx, task, outcome.status, now, outcome.error.as_dict() if outcome.error else None)
-    if not owned:
+        status = tasks.finish(tx, task, outcome.status, now, outcome.error.as_dict() if outcome.error else None)
+    if status is None:
         raise LeaseLost
-    if outcome.also:
+    # One that was asked for again says nothing about the resource yet: what it did was for a document that has changed since.
+    if outcome.also and status == outcome.status:
         outcome.also(tx)

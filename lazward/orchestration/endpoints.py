@@ -8,6 +8,7 @@ from lazward.contract.errors import ArmError, bad_request, conflict
 from lazward.orchestration.deployments import end_deployments
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.gateway import DEPLOYMENTS, ENDPOINTS, sync_gateway
+from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
 from lazward.storage.db import Tx
@@ -77,11 +78,8 @@ async def delete_endpoint(work: Work) -> Outcome:
     if not await end_deployments(runtime, [row.key for row in deployments], work.now()):
         return Outcome("InProgress", delay=0.1)
 
-    def gone(tx: Tx) -> None:
-        runtime.vault.delete(tx, f"endpoint:{work.subject}")
-        resources.delete(tx, work.subject)
-
-    return Outcome(also=gone)
+    now = work.now()
+    return Outcome(also=lambda tx: remove(tx, work.subject, now) and None)
 
 
 @handler("gateway.sync")
@@ -105,8 +103,7 @@ async def end_endpoints(runtime: Runtime, workspace: str) -> bool:
 
     def gone(tx: Tx) -> None:
         for endpoint in resources.every(tx, ENDPOINTS, parent=workspace):
-            runtime.vault.delete(tx, f"endpoint:{endpoint.key}")
-            resources.delete(tx, endpoint.key)
+            remove(tx, endpoint.key, runtime.now())
 
     deployments = await runtime.db.write(mark)
     await sync_gateway(runtime)

@@ -12,13 +12,15 @@ from lazward.contract.ids import ML, parse
 from lazward.domain.durations import parse_duration
 from lazward.domain.resources.endpoints import route_pieces
 from lazward.domain.serving import DeploymentState, EndpointState, GatewayState, TokenTrust, parallel_limit
+from lazward.domain.tracking.status import JOB_OVER
 from lazward.execution.serving import probe_socket, worker_sockets
 from lazward.orchestration.instances import facts_of, instances_of
 from lazward.orchestration.runtime import Runtime
-from lazward.storage import resources
-from lazward.storage.db import Tx
+from lazward.storage import resources, tasks
+from lazward.storage.db import DatabaseAway, Tx
 
 ENDPOINTS, DEPLOYMENTS = f"{ML}/workspaces/onlineEndpoints".lower(), f"{ML}/workspaces/onlineEndpoints/deployments".lower()
+WITH_TOKENS = ("AMLToken", "AADToken")
 SCORE = f"{ML}/workspaces/onlineEndpoints/score/action"
 _lock = asyncio.Lock()
 
@@ -35,6 +37,8 @@ async def sync_gateway(runtime: Runtime) -> None:
                 state = await runtime.db.read(compose, runtime)
                 await runtime.gateway.update(state)
             return
+        except DatabaseAway:
+            raise
         except Exception as error:
             if pause is None:
                 raise
@@ -60,6 +64,7 @@ def compose(tx: Tx, runtime: Runtime) -> GatewayState:
             workspace=place, name=name, auth={"Key": "key", "AMLToken": "token", "AADToken": "aad"}[row.properties["authMode"]],  # type: ignore[arg-type]
             keys=tuple(k for k in (keys.get("primaryKey"), keys.get("secondaryKey")) if k) if row.properties["authMode"] == "Key" else (),
             principals=tuple(runtime.tokens.principals_allowed(SCORE, row.key)) if row.properties["authMode"] == "AADToken" else (),
+            home=workspace.key, runs=going_on(tx, workspace.key) if row.properties["authMode"] in WITH_TOKENS else (),
             traffic=_shares(row.properties.get("traffic"), deployments), mirror=_shares(row.properties.get("mirrorTraffic"), deployments), deployments=deployments,
         ))
     tokens: Any = runtime.tokens
@@ -67,6 +72,19 @@ def compose(tx: Tx, runtime: Runtime) -> GatewayState:
         jwks=msgspec.json.encode(tokens.signing_keys.jwks()).decode(), endpoint_issuer=tokens.issuer, aad_issuers=tuple(tokens.issuers), aad_audiences=tuple(sorted(tokens.audiences)),
     )
     return GatewayState(tuple(endpoints), trust)
+
+
+def going_on(tx: Tx, workspace: str) -> tuple[str, ...]:
+    """Jobs of a workspace that are not over: the runs whose tokens count at its endpoints."""
+    open_jobs = [task.subject for task in tasks.open_of_kind(tx, "job.run") if task.subject.startswith(f"{workspace}/jobs/")]
+    rows = [resources.get(tx, key) for key in open_jobs]
+    return tuple(sorted(row.name for row in rows if row is not None and row.properties.get("status") not in JOB_OVER))
+
+
+def runs_changed(tx: Tx, workspace: str, now: float) -> None:
+    """Call when a job is submitted or over: the gateway lets in the tokens of those that are not over."""
+    if any(row.properties.get("authMode") in WITH_TOKENS for row in resources.every(tx, ENDPOINTS, parent=workspace)):
+        tasks.enqueue(tx, "gateway.sync", "gateway", {}, now)
 
 
 def _deployment(row: resources.Row) -> DeploymentState:

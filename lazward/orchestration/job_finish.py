@@ -12,7 +12,9 @@ from lazward.contract.envelope import system_data, timestamp
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import parse
 from lazward.domain.ports import LaunchStatus
+from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
+from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.logs import tail
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, runs
@@ -132,16 +134,16 @@ def _long_uri(workspace: Row, uri: str) -> str:
 def set_state(tx: Tx, key: str, status: str, now: float, change: Callable[[Row], None] | None = None) -> Row | None:
     """Writes a job's status into its document and its run. A job that is over stays as it is."""
     row = resources.get(tx, key)
-    if row is None or row.properties.get("status") in ("Completed", "Failed", "Canceled"):
+    if row is None or row.properties.get("status") in JOB_OVER:
         return row
     facts = row.properties
-    if facts["status"] == "CancelRequested" and status not in ("Completed", "Failed", "Canceled"):
+    if facts["status"] == "CancelRequested" and status not in JOB_OVER:
         status = "CancelRequested"  # a cancel that came in between is not forgotten
     facts["status"] = status
     stamp = timestamp(now)
     if status == "Running":
         facts.setdefault("startTimeUtc", stamp)
-    if status in ("Completed", "Failed", "Canceled"):
+    if status in JOB_OVER:
         facts["endTimeUtc"] = stamp
         facts.pop("waitingFor", None)
         for service in facts.get("services", {}).values():
@@ -151,8 +153,10 @@ def set_state(tx: Tx, key: str, status: str, now: float, change: Callable[[Row],
         change(row)
     resources.update(tx, row, now)
     runs.set_status(tx, row.scope, row.name, status, now)
-    if status in ("Completed", "Failed", "Canceled") and row.parent != row.scope:
-        tx.stirred.add(row.parent)
+    if status in JOB_OVER:
+        runs_changed(tx, row.scope, now)
+        if row.parent != row.scope:
+            tx.stirred.add(row.parent)
     return row
 
 

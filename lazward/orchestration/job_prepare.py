@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import httpx2
-
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import parse
 from lazward.domain.commands import Value, render
@@ -43,6 +41,8 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     shared = await asyncio.to_thread(base_environment, runtime, environment, folder, folder / "packages") | variables
     shared |= job_environment(runtime, job, workspace, facts)
     shared |= {f"AZURE_ML_INPUT_{k}": v.text for k, v in inputs.items()} | {f"AZURE_ML_OUTPUT_{k}": v.text for k, v in outputs.items()}
+    if "trial" in (job.doc.get("lazward") or {}):
+        shared |= {f"AZUREML_SWEEP_{k}": v.text for k, v in (outputs | inputs).items()}
     shared |= {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
     shared |= await asyncio.to_thread(job_parallel.variables, facts, inputs, outputs, folder, _cores(facts, runtime))
     distribution, instances = facts.get("distribution"), int((facts.get("resources") or {}).get("instanceCount") or 1)
@@ -156,6 +156,8 @@ async def _download(url: str, into: Path, kind: str, target: str, say: Any) -> P
         raise ArmError(400, "InvalidUri", f"'{url[:200]}' cannot be downloaded.", target)
     if kind in ("uri_folder", "mltable", "mlflow_model", "triton_model"):
         raise ArmError(400, "InvalidUri", f"An input of type {kind} cannot be read from a web address, which has no folders: '{url[:200]}'.", target)
+    import httpx2  # not before it is needed: every start of the server would pay for it
+
     say(f"downloading {url}")
     into.mkdir(parents=True)
     path = into / (Path(unquote(urlsplit(url).path)).name or "data")

@@ -21,7 +21,7 @@ from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.orchestration.job_env import base_environment
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources
-from lazward.storage.db import Tx
+from lazward.storage.db import DatabaseAway, Tx
 from lazward.storage.resources import Row
 
 log = logging.getLogger("lazward.worker")
@@ -58,6 +58,8 @@ async def _start(runtime: Runtime, job: Row, folder: Path, name: str, facts: dic
         change = {"status": "Running", "endpoint": endpoint}
     except ArmError as error:
         change = {"status": "Failed", "errorMessage": error.message, "endpoint": ""}
+    except DatabaseAway:
+        raise
     except Exception as error:
         log.exception("service %s of %s", name, job.name)
         change = {"status": "Failed", "errorMessage": f"{type(error).__name__}: {error}", "endpoint": ""}

@@ -6,6 +6,7 @@ from typing import Any
 
 from lazward.contract.errors import ArmError
 from lazward.domain.resources.jobs import raise_all
+from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.job_references import check_command, check_data
 from lazward.orchestration.pipeline_check import check_pipeline
 from lazward.storage import resources, runs, tasks
@@ -16,7 +17,14 @@ TASKS = {"Command": "job.run", "Pipeline": "pipeline.run", "Sweep": "sweep.run"}
 
 
 def _sweep(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmError]:
-    return check_command(tx, workspace, {**facts, **facts["trial"]})
+    """The trials' environment and code are the sweep's own members of `trial`, and so are the places of faults in them."""
+    trial = {name: value for name, value in facts["trial"].items() if value is not None}
+    faults = check_command(tx, workspace, {**facts, **trial})
+    for fault in faults:
+        head, _, member = (fault.target or "").partition(".")
+        if head == "properties" and member.partition(".")[0] in trial:
+            fault.target = f"properties.trial.{member}"
+    return faults
 
 
 def _pipeline(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmError]:
@@ -34,6 +42,7 @@ def submit(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None = None)
     raise_all(REFERENCES[facts["jobType"]](tx, home, facts))
     record(tx, job, now, caller, parent)
     tasks.enqueue(tx, TASKS[facts["jobType"]], job.key, {"phase": "queued", "attempt": 1}, now)
+    runs_changed(tx, job.scope, now)
 
 
 def record(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None) -> None:

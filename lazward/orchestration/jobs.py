@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
-from lazward.orchestration import environments
+from lazward.domain.tracking.status import JOB_OVER
+from lazward.orchestration import children, environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
@@ -26,16 +27,16 @@ from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
 from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
-from lazward.storage.db import Tx
+from lazward.storage.db import DatabaseAway, Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
 
 log = logging.getLogger("lazward.worker")
 
 T = TypeVar("T")
-OVER = ("Completed", "Failed", "Canceled")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
 FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
@@ -47,7 +48,7 @@ class Canceled(Exception):
 def request_cancel(tx: Tx, key: str, now: float) -> str | None:
     """Marks the job and starts the task that stops it; None when it is over already."""
     row = resources.get(tx, key)
-    if row is None or row.properties.get("status") in OVER:
+    if row is None or row.properties.get("status") in JOB_OVER:
         return None
     set_state(tx, key, "CancelRequested", now)
     return tasks.enqueue(tx, "job.cancel", key, {}, now)
@@ -66,27 +67,37 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
 @handler("job.run", on_failure=_fail)
 async def run_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
-    job, workspace = await load_job(runtime, work.subject)
-    if job is None or workspace is None or job.properties["status"] in OVER:
-        await _clear(runtime, work)
-        return Outcome()
-    folder = runtime.folder("jobs", work.subject)
+    goes_on = False
     try:
-        return await _phases(work, runtime, job, workspace, folder)
+        job, workspace = await load_job(runtime, work.subject)
+        if job is None or workspace is None or job.properties["status"] in JOB_OVER:
+            await _clear(runtime, work)
+            return Outcome()
+        outcome = await _phases(work, runtime, job, workspace, runtime.folder("jobs", work.subject))
+        goes_on = outcome.status == "InProgress"
+        return outcome
     except Canceled:
         return await _canceled(work, runtime)
+    except DatabaseAway:
+        goes_on = True
+        raise
     finally:
-        await runtime.admission.release(work.subject)
-        runtime.canceled.pop(work.subject, None)
+        if not goes_on:  # what goes on holds what it holds: its processes may run
+            await runtime.admission.release(work.subject)
+            runtime.canceled.pop(work.subject, None)
 
 
 async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
+    if work.state["phase"] == "restored":  # orchestration/restored.py
+        if job.properties["status"] == "CancelRequested":
+            raise Canceled
+        raise ArmError(500, "JobLost", f"The job ran when the backup of {work.state['backup']} was made from which this server was restored; processes are in no backup. What it had logged by then is there. Submit it again.")
     if work.state["phase"] == "queued":
         await _queue(work, runtime, job)
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(work.subject, ask_of(job.properties))
-    if work.state["phase"] == "launched" and (await runtime.executor.poll(_name(work))).state == "unknown":
+    if work.state["phase"] == "launched" and await _launch_is_lost(work, runtime):
         await _start_over(work, runtime, job, workspace)
     if work.state["phase"] == "preparing":
         spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder))
@@ -96,23 +107,23 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
             await runtime.executor.start(spec)
         except ValueError as error:
             raise ArmError(400, "LaunchFailed", f"The command cannot be started: {error}.", "properties") from None
-    if work.state["phase"] == "launched":
-        serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
-        try:
-            await _watch(work, runtime, workspace, job, folder)
-        finally:
-            serving.cancel()
-        await work.checkpoint(phase="finishing")
     try:
+        if work.state["phase"] == "launched":
+            serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
+            try:
+                await _watch(work, runtime, workspace, job, folder)
+            finally:
+                serving.cancel()
+            await work.checkpoint(phase="finishing")
         return await _finish(work, runtime, job, workspace, folder)
-    except (ArmError, LeaseLost):
+    except (Canceled, DatabaseAway, LeaseLost):
         raise
-    except Exception:
-        # The job itself has ended well or badly; a store that is away for a moment must not turn that into a failure.
+    except Exception as cause:
+        # The job itself has ended well or badly, or runs; a store that is away or full for a while must not turn that into a failure.
         tries = work.state.get("tries", 0) + 1
-        if tries > FINISH_TRIES:
+        if tries > FINISH_TRIES or (isinstance(cause, ArmError) and cause.status < 500):
             raise
-        log.exception("could not finish the job %s; try %d", job.name, tries)
+        log.exception("could not keep what the job %s leaves; try %d", job.name, tries)
         work.task.state = {**work.state, "tries": tries}
         return Outcome("InProgress", delay=FINISH_PAUSE_S * 2**tries)
 
@@ -127,6 +138,14 @@ async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
         await runtime.db.write(_note_waiting, work.subject, reason, work.now())
 
     await _unless_canceled(work, runtime.admission.acquire(work.subject, ask, say))
+
+
+async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
+    """No record of the launch, or one that a worker canceled which wanted to start over and died before it could say so."""
+    status = await runtime.executor.poll(_name(work))
+    if status.state == "ended" and status.reason == "canceled":
+        return not await _cancel_requested(runtime, work.subject)
+    return status.state == "unknown"
 
 
 async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row) -> None:
@@ -155,10 +174,10 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
     async with pump.running():
         try:
             say(f"preparing the environment {job.properties['environmentId']}")
-            packages = await environments.packages_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
-            environment = await environments.build(runtime, packages, build_log)
+            wanted = await environments.definition_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
+            environment = await environments.build(runtime, wanted, build_log)
             say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
-            spec = await prepare(runtime, job, workspace, environment, dict(packages.env), folder, _name(work), say)
+            spec = await prepare(runtime, job, workspace, environment, dict(wanted.packages.env), folder, _name(work), say)
             say(f"starting {len(spec.processes)} process(es)")
             return spec
         except ArmError as error:
@@ -173,12 +192,14 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
         while True:
             asked = asyncio.create_task(runtime.cancel_event(work.subject).wait())
             ending = asyncio.create_task(runtime.executor.wait(name, CANCEL_POLL_S))
-            await asyncio.wait({ending} if told else {ending, asked}, return_when=asyncio.FIRST_COMPLETED)
-            asked.cancel()
+            try:
+                await asyncio.wait({ending} if told else {ending, asked}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                asked.cancel()
+                ending.cancel()  # nothing for one that is done
             # "unknown" after the start: somebody has removed the records, and the keeper stops what nobody could watch any more.
-            if ending.done() and ending.result().state != "running":
+            if ending.done() and not ending.cancelled() and ending.result().state != "running":
                 return
-            ending.cancel()
             if not told and (runtime.cancel_event(work.subject).is_set() or await _cancel_requested(runtime, work.subject)):
                 await runtime.executor.cancel(name)
                 told = True
@@ -195,6 +216,8 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     try:
         await keep_outputs(runtime, job, workspace, folder)
     except ArmError as problem:
+        if problem.status >= 500:
+            raise
         error = error or problem
     end = "Completed" if error is None else "Canceled" if status.reason == "canceled" else "Failed"
     now = work.now()
@@ -225,8 +248,9 @@ async def _canceled(work: Work, runtime: Runtime) -> Outcome:
 
 @handler("job.clear")
 async def clear_job(work: Work) -> Outcome:
-    """After a job whose handler failed, at whatever point."""
+    """After a job whose handler failed, at whatever point, or was given up before it could begin."""
     await _clear(work.services, work)
+    await work.services.admission.release(work.subject)
     return Outcome()
 
 
@@ -252,7 +276,7 @@ async def cancel_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
     runtime.cancel_event(work.subject).set()
     job = await runtime.db.read(resources.get, work.subject)
-    if job is None or job.properties["status"] in OVER:
+    if job is None or job.properties["status"] in JOB_OVER:
         runtime.canceled.pop(work.subject, None)
         return Outcome()
     running = await runtime.db.read(tasks.open_for, work.subject, TASKS[job.properties["jobType"]])
@@ -270,18 +294,28 @@ async def delete_job(work: Work) -> Outcome:
     job, workspace = await load_job(runtime, work.subject)
     if job is None or workspace is None:
         return Outcome()
-    if job.properties["status"] not in OVER:
+    if job.properties["status"] not in JOB_OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
+        return Outcome("InProgress", delay=0.25)
+    if await runtime.db.write(_delete_children, work.subject, work.now()):
         return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
     await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
     now = work.now()
 
     def gone(tx: Tx) -> None:
-        resources.delete(tx, work.subject)
+        remove(tx, work.subject, now)
         runs.delete_job_run(tx, workspace.key, job.name, now)
 
     return Outcome(also=gone)
+
+
+def _delete_children(tx: Tx, key: str, now: float) -> bool:
+    """Starts the deletion of what hangs below a job; whether there was anything."""
+    below = children.of(tx, key)
+    for row in below:
+        tasks.enqueue(tx, "job.delete", row.key, {}, now)
+    return bool(below)
 
 
 async def load_job(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
@@ -300,8 +334,10 @@ async def _unless_canceled(work: Work, doing: Coroutine[Any, Any, T]) -> T:
     try:
         while not task.done():
             watch = asyncio.create_task(event.wait())
-            await asyncio.wait({task, watch}, timeout=CANCEL_POLL_S, return_when=asyncio.FIRST_COMPLETED)
-            watch.cancel()
+            try:
+                await asyncio.wait({task, watch}, timeout=CANCEL_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                watch.cancel()
             if task.done():
                 break
             if event.is_set() or await _cancel_requested(runtime, work.subject):

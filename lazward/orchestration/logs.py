@@ -51,7 +51,7 @@ class LogPump:
             last = stop.is_set()
             try:
                 grew = await self.drain()
-            except Exception:  # the store is away for a moment: the lines wait in their file
+            except Exception:  # the store is away, or full, for a while: the lines wait in their file
                 log.warning("a log could not be copied to the store; trying again", exc_info=True)
                 grew = False
             if last:
@@ -67,7 +67,10 @@ class LogPump:
             try:
                 while await self._copy(name, path):
                     grew = True
-            except ArmError as error:  # its job has replaced or removed the blob: its business, and no reason to fail
+            except ArmError as error:
+                if error.status >= 500:  # the store is full: the lines wait in their file
+                    raise
+                # Its job has replaced or removed the blob: its business, and no reason to fail.
                 log.warning("the log %s is not copied any further: %s", name, error.message)
                 del self.files[name]
         return grew

@@ -9,7 +9,7 @@ from lazward.domain.pipelines.binding import whole
 from lazward.domain.pipelines.graph import Graph, Node
 from lazward.domain.pipelines.ports import truth
 from lazward.domain.pipelines.steps import items_of
-from lazward.orchestration.jobs import OVER
+from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration.pipeline_steps import Steps
 from lazward.orchestration.pipeline_values import Values
 from lazward.storage.resources import Row
@@ -63,7 +63,7 @@ class Loops:
         given: dict[str, Any] = {}
         if last:
             row = rounds[str(last)]
-            if row.properties["status"] not in OVER:
+            if row.properties["status"] not in JOB_OVER:
                 return "running"
             if row.properties["status"] != "Completed":
                 return "failed" if row.properties["status"] == "Failed" else "canceled"
@@ -89,7 +89,7 @@ class Loops:
 
     async def _for(self, node: Node, body: Node) -> str | list[Row]:
         rounds = self.rounds.setdefault(node.name, {})
-        over = [row.properties["status"] for row in rounds.values() if row.properties["status"] in OVER]
+        over = [row.properties["status"] for row in rounds.values() if row.properties["status"] in JOB_OVER]
         bad = [status for status in over if status != "Completed"]
         active = len(rounds) - len(over)
         items = self._items[node.name]

@@ -12,6 +12,7 @@ from lazward.domain.curated import all_curated
 from lazward.orchestration.data import ARTIFACTS, account_of
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.jobs import request_cancel
+from lazward.orchestration.removal import remove
 from lazward.storage import resources
 from lazward.storage.blobs import containers
 from lazward.storage.db import Tx
@@ -87,7 +88,7 @@ async def delete_workspace(work: Work) -> Outcome:
     now = work.now()
 
     def gone(tx: Tx) -> None:
-        resources.delete(tx, work.subject)
+        remove(tx, work.subject, now)
         runs_gone(tx, work.subject, now)
 
     return Outcome(also=gone)
@@ -119,4 +120,5 @@ async def delete_group(work: Work) -> Outcome:
     if await runtime.db.write(start):
         await asyncio.sleep(0)
         return Outcome("InProgress", delay=0.25)
-    return Outcome(also=lambda tx: resources.delete(tx, work.subject) and None)
+    now = work.now()
+    return Outcome(also=lambda tx: remove(tx, work.subject, now) and None)

@@ -15,14 +15,13 @@ import sqlalchemy as sa
 from lazward.contract.errors import ArmError, conflict, not_found
 from lazward.domain.rbac import ROOT, Assignment, Permission, Role, normal_scope
 from lazward.domain.rbac_roles import OWNER
+from lazward.domain.tracking.status import JOB_OVER, TERMINAL
 from lazward.storage import grants
 from lazward.storage.db import Tx
 from lazward.storage.tables import event, principal, resource, role_assignment, role_definition, run
 
 ACCESS = "access"
 KINDS = ("User", "ServicePrincipal", "ManagedIdentity")
-_JOB_OVER = frozenset({"Completed", "Failed", "Canceled"})
-_RUN_OVER = frozenset({"FINISHED", "FAILED", "KILLED"})
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -78,6 +77,16 @@ def set_enabled(tx: Tx, principal_id: str, enabled: bool, now: float, *, actor: 
     _note(tx, actor, "principal.enable" if enabled else "principal.disable", now, {"principal": principal_id})
 
 
+def delete_principal(tx: Tx, principal_id: str, now: float, *, actor: str = "lazward") -> None:
+    """With its sign-ins and role assignments. 404 for an unknown principal; 409 when nobody who owns everything would be left."""
+    _keep_an_owner(tx, without_principal=principal_id)
+    if tx.execute(sa.delete(principal).where(principal.c.id == principal_id)).rowcount == 0:
+        raise not_found(f"The principal '{principal_id}'", code="PrincipalNotFound")
+    grants.drop_all_of(tx, principal_id)
+    tx.execute(sa.delete(role_assignment).where(role_assignment.c.principal == principal_id))
+    _note(tx, actor, "principal.delete", now, {"principal": principal_id})
+
+
 def set_secret(tx: Tx, principal_id: str, secret_hash: str, now: float, *, actor: str = "lazward") -> None:
     """Replaces the secret. The old one is worth nothing from here on, nor are the sign-ins made with it. 404 for an unknown principal."""
     if tx.execute(sa.update(principal).where(principal.c.id == principal_id).values(secret_hash=secret_hash)).rowcount == 0:
@@ -127,6 +136,17 @@ def unassign(tx: Tx, assignment_id: str, now: float, *, actor: str = "lazward") 
     _keep_an_owner(tx, without_assignment=assignment_id)
     if tx.execute(sa.delete(role_assignment).where(role_assignment.c.id == assignment_id)).rowcount:
         _note(tx, actor, "assignment.delete", now, {"assignment": assignment_id})
+
+
+def unassign_below(tx: Tx, scope: str, now: float, *, actor: str = "lazward") -> bool:
+    """Ends the assignments at a resource that is gone and at what lay below it; whether there were any. Not for "/"."""
+    at, t = normal_scope(scope), role_assignment
+    if at == ROOT:
+        raise ValueError("everything is never gone")
+    gone = tx.execute(sa.delete(t).where(sa.or_(t.c.scope == at, t.c.scope.startswith(at + "/", autoescape=True)))).rowcount > 0
+    if gone:
+        _note(tx, actor, "assignment.delete", now, {"scope": at, "why": "the resource is gone"})
+    return gone
 
 
 def assignments(tx: Tx) -> list[Assignment]:
@@ -221,6 +241,6 @@ def run_is_over(tx: Tx, workspace: str, run_id: str) -> bool:
     job = sa.select(resource.c.doc["properties"]["status"].as_string()).where(resource.c.key == f"{workspace}/jobs/{run_id}".lower())
     found = tx.execute(job).first()
     if found is not None:
-        return found[0] in _JOB_OVER
+        return found[0] in JOB_OVER
     status = tx.execute(sa.select(run.c.status).where(run.c.workspace == workspace.lower(), run.c.id == run_id)).scalar()
-    return status is None or status in _RUN_OVER
+    return status is None or status in TERMINAL

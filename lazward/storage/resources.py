@@ -1,7 +1,10 @@
-"""Queries over the resource table. Documents go in and out as dicts; ids, names and types live in columns."""
+"""Queries over the resource table. Documents go in and out as dicts; ids, names and types live in columns.
+
+Statements that requests and jobs run all the time are built once: building one costs several times what running it does."""
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,13 +40,24 @@ class Row(msgspec.Struct):
 _COLUMNS = [t.c[name] for name in Row.__struct_fields__]
 
 
+_KEY = t.c.key == sa.bindparam("wanted")
+_ONE = sa.select(*_COLUMNS).where(_KEY)
+_SEQ = sa.select(t.c.seq).where(_KEY)
+_INSERT = sa.insert(t).returning(t.c.seq)
+_UPDATE = sa.update(t).where(_KEY)
+_DELETE = sa.delete(t).where(_KEY)
+_BELOW = t.c.key.like(sa.bindparam("below"), escape="!")
+_DELETE_BELOW = sa.delete(t).where(_BELOW)
+_BY_LOOKUP = sa.select(*_COLUMNS).where(t.c.type.in_(sa.bindparam("types", expanding=True)), t.c.lookup == sa.bindparam("lookup"))
+
+
 def get(tx: Tx, key: str) -> Row | None:
-    found = tx.execute(sa.select(*_COLUMNS).where(t.c.key == key.lower())).first()
+    found = tx.execute(_ONE, {"wanted": key.lower()}).first()
     return Row(*found) if found else None
 
 
 def exists(tx: Tx, key: str) -> bool:
-    return tx.execute(sa.select(t.c.seq).where(t.c.key == key.lower())).first() is not None
+    return tx.execute(_SEQ, {"wanted": key.lower()}).first() is not None
 
 
 def insert(
@@ -56,25 +70,22 @@ def insert(
         "key": rid.key, "id": str(rid), "type": type_ or rid.full_type.lower(), "parent": rid.parent.key if parent is None else parent,
         "scope": scope, "name": rid.name, "lookup": lookup, "archived": archived, "etag": new_etag(), "doc": doc, "created": now, "updated": now,
     }
-    seq = tx.execute(sa.insert(t).values(**values).returning(t.c.seq)).scalar_one()
+    seq = tx.execute(_INSERT, values).scalar_one()
     return Row(seq=seq, **values)
 
 
 def update(tx: Tx, row: Row, now: float) -> Row:
     """Writes the row's doc, lookup and archived back under a new etag."""
     row.etag, row.updated = new_etag(), now
-    tx.execute(
-        sa.update(t).where(t.c.key == row.key)
-        .values(doc=row.doc, lookup=row.lookup, archived=row.archived, etag=row.etag, updated=now)
-    )
+    tx.execute(_UPDATE, {"wanted": row.key, "doc": row.doc, "lookup": row.lookup, "archived": row.archived, "etag": row.etag, "updated": now})
     return row
 
 
 def delete(tx: Tx, key: str) -> bool:
     """Removes a resource and everything below it."""
     key = key.lower()
-    gone = tx.execute(sa.delete(t).where(t.c.key == key)).rowcount
-    tx.execute(sa.delete(t).where(t.c.key.startswith(key + "/", autoescape=True)))
+    gone = tx.execute(_DELETE, {"wanted": key}).rowcount
+    tx.execute(_DELETE_BELOW, {"below": _anything_below(key)})
     return gone > 0
 
 
@@ -87,25 +98,21 @@ def page(
 
     parent: directly below this key; under: anywhere below it; since: written at or after; keep: a predicate for what has no column.
     """
-    where: list[sa.ColumnElement[bool]] = [t.c.type == type_.lower()]
-    if parent is not None:
-        where.append(t.c.parent == parent.lower())
+    given: dict[str, Any] = {"type": type_.lower()}
+    for name, value in (("parent", parent), ("scope", scope)):
+        if value is not None:
+            given[name] = value.lower()
+    for name, value in (("lookup", lookup), ("archived", archived), ("after", after)):
+        if value is not None:
+            given[name] = value
     if under is not None:
-        where.append(t.c.key.startswith(under.lower() + "/", autoescape=True))
-    if scope is not None:
-        where.append(t.c.scope == scope.lower())
-    if lookup is not None:
-        where.append(t.c.lookup == lookup)
-    if archived is not None:
-        where.append(t.c.archived == archived)
+        given["below"] = _anything_below(under.lower())
     if since:
-        where.append(t.c.updated >= since)
-    order = t.c.seq.desc() if newest_first else t.c.seq.asc()
+        given["since"] = since
     out: list[Row] = []
     batch = limit + 1 if keep is None else max(200, limit + 1)
     while True:
-        bound = [] if after is None else [t.c.seq < after if newest_first else t.c.seq > after]
-        rows = [Row(*found) for found in tx.execute(sa.select(*_COLUMNS).where(*where, *bound).order_by(order).limit(batch))]
+        rows = [Row(*found) for found in tx.execute(_page(frozenset(given), newest_first), {**given, "batch": batch})]
         for row in rows:
             if keep is None or keep(row):
                 if len(out) == limit:
@@ -113,7 +120,25 @@ def page(
                 out.append(row)
         if len(rows) < batch:
             return out, None
-        after = rows[-1].seq
+        given["after"] = rows[-1].seq
+
+
+@functools.cache
+def _page(given: frozenset[str], newest_first: bool) -> sa.Select[Any]:
+    """The statement of a page, by which of its conditions there are."""
+    where = [t.c[name] == sa.bindparam(name) for name in ("type", "parent", "scope", "lookup", "archived") if name in given]
+    if "below" in given:
+        where.append(_BELOW)
+    if "since" in given:
+        where.append(t.c.updated >= sa.bindparam("since"))
+    if "after" in given:
+        where.append(t.c.seq < sa.bindparam("after") if newest_first else t.c.seq > sa.bindparam("after"))
+    return sa.select(*_COLUMNS).where(*where).order_by(t.c.seq.desc() if newest_first else t.c.seq.asc()).limit(sa.bindparam("batch", type_=sa.Integer))
+
+
+def _anything_below(key: str) -> str:
+    """The LIKE pattern of all keys below one, with `!` to escape."""
+    return key.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "/%"
 
 
 def every(tx: Tx, type_: str, **where: Any) -> list[Row]:
@@ -126,8 +151,13 @@ def count(tx: Tx, type_: str, parent: str) -> int:
 
 
 def by_lookup(tx: Tx, types: Sequence[str], lookup: str) -> Row | None:
-    found = tx.execute(sa.select(*_COLUMNS).where(t.c.type.in_([x.lower() for x in types]), t.c.lookup == lookup)).first()
+    found = tx.execute(_BY_LOOKUP, {"types": [x.lower() for x in types], "lookup": lookup}).first()
     return Row(*found) if found else None
+
+
+def ids_named(tx: Tx, type_: str, name: str) -> list[str]:
+    """Ids of the resources of a type with that name, without regard to case, wherever they are."""
+    return list(tx.execute(sa.select(t.c.id).where(t.c.type == type_.lower(), sa.func.lower(t.c.name) == name.lower()).order_by(t.c.seq)).scalars())
 
 
 def holding(tx: Tx, texts: Sequence[str]) -> list[Row]:

@@ -39,6 +39,11 @@ COLUMNS = [t.c[name] for name in Run.__struct_fields__]
 _ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
     tables.resource, tables.resource.c.key == t.c.workspace
 )
+_STATUS = sa.update(t).where(t.c.workspace == sa.bindparam("of"), t.c.id == sa.bindparam("run_id"))
+_RUNNING = _STATUS.values(
+    status=sa.bindparam("status"), ended=None, started=sa.case((t.c.status == SCHEDULED, sa.bindparam("now")), else_=t.c.started)
+)
+_INSERT_SQLITE, _INSERT_POSTGRES = (kind.insert(t).on_conflict_do_nothing().returning(*COLUMNS) for kind in (sqlite, postgresql))
 _TAGS = sa.text("INSERT INTO run_tag (run, key, value) VALUES (:run, :key, :value) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value")
 _PARAMS = sa.text("INSERT INTO param (run, key, value) VALUES (:run, :key, :value)")
 _PARAM_VALUES = sa.select(tables.param.c.key, tables.param.c.value).where(
@@ -85,10 +90,11 @@ def set_status(tx: Tx, workspace: str, run_id: str, job_status: str, now: float,
     """What became of a job, in the job's words ("Queued", "Completed", ...): the one way a job's run changes its status. The first
     "Running" sets its start, a terminal status its end (`ended`, or now). Nothing happens when somebody has purged the run."""
     status = from_job(job_status)
-    values: dict[str, Any] = {"status": status, "ended": (ended or now) if status in TERMINAL else None}
+    which = {"of": workspace, "run_id": run_id, "status": status}
     if status == RUNNING:
-        values["started"] = sa.case((t.c.status == SCHEDULED, now), else_=t.c.started)
-    tx.execute(sa.update(t).where(t.c.workspace == workspace, t.c.id == run_id).values(**values))
+        tx.execute(_RUNNING, {**which, "now": now})
+    else:
+        tx.execute(_STATUS, {**which, "ended": (ended or now) if status in TERMINAL else None})
 
 
 def update(tx: Tx, key: str, id_: str, status: str | None, ended: float | None, name: str | None) -> tuple[Run, Experiment]:
@@ -209,8 +215,7 @@ def _insert(
         "workspace": key, "id": id_, "experiment": experiment.seq, "name": name, "status": status, "stage": "active", "is_job": is_job, "user": user,
         "parent": wanted.get(PARENT), "started": started,
     }
-    insert = (sqlite if tx.sqlite else postgresql).insert(t).values(**values).on_conflict_do_nothing().returning(*COLUMNS)
-    made = tx.execute(insert).first()
+    made = tx.execute(_INSERT_SQLITE if tx.sqlite else _INSERT_POSTGRES, values).first()
     if made is None:
         raise MlflowError("RESOURCE_ALREADY_EXISTS", f"A run with id={id_} exists already.", "run_id")
     tx.execute(_TAGS, [{"run": made.seq, "key": k, "value": v} for k, v in wanted.items()])

@@ -14,6 +14,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from lazward.storage.db import Tx
 from lazward.storage.tables import secret as t
 
+OF_RESOURCES = ("datastore", "connection", "endpoint")  # KIND:KEY are the names of what belongs to a resource
+
+
+def forget(tx: Tx, key: str) -> None:
+    """The secrets of a resource that is gone, and of what lay below it. key: its id, in lower case or not."""
+    names = [f"{kind}:{key.lower()}" for kind in OF_RESOURCES]
+    tx.execute(sa.delete(t).where(sa.or_(t.c.name.in_(names), *(t.c.name.startswith(name + "/", autoescape=True) for name in names))))
+
 
 class Vault:
     """master_key: 32 random bytes, kept outside of the database."""

@@ -50,6 +50,7 @@ task = _table(
     C("subject", S, nullable=False),  # key of the resource it works for
     C("status", S, nullable=False),  # InProgress | Succeeded | Failed | Canceled
     C("state", Json, nullable=False),
+    C("again", Json),  # asked for once more while it was worked on: the state to begin anew with
     C("error", Json),  # ARM error dict once Failed
     C("due", F, nullable=False),
     C("lease_until", F, nullable=False, default=0.0),

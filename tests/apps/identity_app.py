@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -14,8 +15,8 @@ import httpx2
 from lazward.apps.arm.authorization import authorization_routes
 from lazward.apps.arm.platform import ARM, platform_routes
 from lazward.apps.chain import Chain, Route
+from lazward.apps.control import build_services
 from lazward.apps.metadata import metadata_routes
-from lazward.apps.services import Services
 from lazward.apps.token.routes import token_routes
 from lazward.contract.caller import Caller
 from lazward.contract.envelope import timestamp
@@ -69,7 +70,8 @@ class World:
         db.write_now(self._seed)
         self.secrets: dict[str, str] = {}
         self.owner = self.principal("owner", OWNER, "/")
-        services = Services(db, self.authority, self.settings, now, frozenset({"localhost", "127.0.0.1", "[::1]"}), {"master_key": MASTER_KEY, "vault": self.vault})
+        no_bytes: Any = SimpleNamespace()  # no surface here has any
+        services = build_services(self.settings, db, now=now, master_key=MASTER_KEY, authority=self.authority, blobs=no_bytes)
         self.routes: list[Route] = [*metadata_routes(services), *token_routes(services), *authorization_routes(services), *platform_routes()]
         self.chain = Chain(services, self.routes, fallback=ARM)
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(self.chain, client=("127.0.0.1", 50000)), base_url="https://localhost:8443")

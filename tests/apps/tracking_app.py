@@ -7,20 +7,20 @@ import copy
 import fnmatch
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
 
 import httpx2
 
 from lazward.apps.chain import Chain, Surface, render_arm_error
+from lazward.apps.control import build_services
 from lazward.apps.history.routes import history_routes
 from lazward.apps.history.runs import Change
 from lazward.apps.mlflow.models_port import ModelVersion, RegisteredModel
 from lazward.apps.mlflow.routes import mlflow_routes
-from lazward.apps.services import Services
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError
+from lazward.domain.settings import Source, merge
 from lazward.storage.blobs.local_extents import LocalExtents
 from lazward.storage.blobs.store import BlobStore
 from lazward.storage.db import Database
@@ -137,15 +137,14 @@ class Jobs:
 
 
 class App:
-    def __init__(self, db: Database, folder: Path, now: Callable[[], float], base_url: str = "https://localhost:8443"):
+    def __init__(self, db: Database, folder: Path, now: Callable[[], float], port: int = 8443):
         self.authority = Authority()
         self.db = db
         self.jobs = Jobs()
         self.blobs = BlobStore(db, LocalExtents(folder / "extents"), now)
         self.models = Models(now, "stws")
-        settings = SimpleNamespace(base_url=base_url, max_body_bytes=16 * 2**20, max_upload_bytes=2**30, location="local")
-        extras = {"blobs": self.blobs, "models": self.models, "jobs": self.jobs, "master_key": MASTER_KEY}
-        self.services = Services(db, self.authority, settings, now, extras=extras)
+        settings = merge([Source("test", {"data_dir": str(folder), "port": port})]).settings
+        self.services = build_services(settings, db, now=now, master_key=MASTER_KEY, authority=self.authority, blobs=self.blobs, jobs=self.jobs, models=self.models)
         self.chain = Chain(self.services, self.routes(), fallback=Surface("arm", render_arm_error))
 
     def routes(self) -> list[Any]:

@@ -6,17 +6,16 @@ import pytest
 
 from lazward import __version__
 from lazward.cli import main as module
-from lazward.cli.main import COMMANDS, run
+from lazward.cli.main import COMMANDS, VERBS, every, run
 from lazward.cli.output import CliError
 
 
 class TestCommands:
-    @pytest.mark.parametrize("name", list(COMMANDS))
+    @pytest.mark.parametrize("name", list(every()))
     def test_each_is_there_and_explains_itself_and_its_options(self, name, capsys):
-        where, _ = COMMANDS[name]
-        path, _, attribute = where.partition(":")
+        path, _, attribute = every()[name].partition(":")
         command = getattr(importlib.import_module(path), attribute)
-        assert run([name, "--help"]) == 0
+        assert run([*name.split(), "--help"]) == 0
         shown = capsys.readouterr().out
         assert f"lazward {name}" in shown
         code = command.__code__
@@ -29,6 +28,20 @@ class TestCommands:
         assert run(argv) == 0
         shown = capsys.readouterr().out
         assert all(f"  {name} " in shown for name in COMMANDS)
+
+
+    @pytest.mark.parametrize("name", list(VERBS))
+    @pytest.mark.parametrize("more", [[], ["--help"]])
+    def test_a_group_names_its_verbs(self, name, more, capsys):
+        assert run([name, *more]) == 0
+        shown = capsys.readouterr().out
+        assert all(verb in shown and what in " ".join(shown.split()) for verb, (_, what) in VERBS[name].items())
+
+    def test_an_unknown_verb_has_a_neighbour(self, capsys):
+        assert run(["principal", "creat"]) == 2
+        assert "lazward principal create" in capsys.readouterr().err
+        assert run(["keys", "xyzzy"]) == 2
+        assert "lazward keys --help" in capsys.readouterr().err
 
 
 class TestRun:

@@ -36,7 +36,7 @@ class Server(App):
     def __init__(self, db: Database, folder: Path):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        super().__init__(db, folder, time.time, f"https://localhost:{self.port}")
+        super().__init__(db, folder, time.time, self.port)
         self.authority.rights[TOKEN] = [("*", "/")]
         (folder / "keys").mkdir()
         self.certificates = ensure_certificates(folder / "keys", "localhost", dt.datetime.now(dt.UTC))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import random
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +36,8 @@ def endpoints(draw):
     auth = draw(st.sampled_from(["key", "token", "aad"]))
     principals = draw(st.lists(st.sampled_from(["p", "q"]), unique=True).map(tuple))
     workspace, name = draw(NAMES), draw(NAMES)
-    return EndpointState(workspace, name, auth, draw(KEYS), principals, traffic, mirror, deployments)
+    home, runs = draw(st.sampled_from([("", ()), ("/w", ()), ("/w", ("r1", "r2"))]))
+    return EndpointState(workspace, name, auth, draw(KEYS), principals, home, runs, traffic, mirror, deployments)
 
 
 STATES = st.lists(endpoints(), max_size=4, unique_by=lambda e: e.prefix).map(lambda es: GatewayState(tuple(es), TRUST))
@@ -103,10 +105,10 @@ def test_every_route_is_guarded_by_its_own_endpoint(state):
                 assert set(_exacts(policies)) == {f"{s} {key}" for key in endpoint.keys for s in ("Bearer", "bearer")}
                 assert "claims" not in opened
             elif endpoint.auth == "token":
-                assert _exacts(policies) == [f"{endpoint.workspace}/{endpoint.name}"]
+                assert _claimed(policies) == {"endpoint": {f"{endpoint.workspace}/{endpoint.name}"}, **_limits(endpoint)}
                 assert filters[JWT]["requirement_name"] == "token"
             else:
-                assert set(_exacts(policies)) == set(endpoint.principals)
+                assert _claimed(policies) == ({"oid": set(endpoint.principals), **_limits(endpoint)} if endpoint.principals else {})
                 assert filters[JWT]["requirement_name"] == "aad"
 
 
@@ -115,9 +117,44 @@ def _exacts(policies) -> list[str]:
     for policy in policies.values():
         (principal,) = policy["principals"]
         for one in principal["or_ids"]["ids"]:
-            value = one["header"]["string_match"] if "header" in one else one["metadata"]["value"]["string_match"]
-            found.append(value["exact"])
+            found.append(one["header"]["string_match"]["exact"])
     return found
+
+
+def _claimed(policies) -> dict[str, set]:
+    """The values that each claim may have; None stands for its absence."""
+    found: dict[str, set] = {}
+
+    def walk(one) -> None:
+        ((kind, inner),) = one.items()
+        if kind == "metadata":
+            found.setdefault(inner["path"][-1]["key"], set()).add(inner["value"]["string_match"]["exact"])
+        elif kind == "not_id":
+            assert inner["metadata"]["value"] == {"present_match": True}
+            found.setdefault(inner["metadata"]["path"][-1]["key"], set()).add(None)
+        else:
+            for each in inner["ids"]:
+                walk(each)
+
+    for policy in policies.values():
+        for principal in policy["principals"]:
+            walk(principal)
+    return found
+
+
+def _limits(endpoint) -> dict[str, set]:
+    """A token without the limits of a run, or one of a run of the endpoint's own workspace."""
+    if endpoint.runs and endpoint.home:
+        return {"lz_bound": {None, endpoint.home}, "lz_run": {None, *endpoint.runs}}
+    return {"lz_bound": {None}, "lz_run": {None}}
+
+
+def test_only_our_own_names_are_served():
+    config = envoy_config(GatewayState(), Listen("127.0.0.1", 8444, ("Gate.example",)), FILES)
+    ours, other = config["rds"]["resources"][0]["virtual_hosts"]
+    assert set(ours["domains"]) == {name + port for name in ("localhost", "127.0.0.1", "[::1]", "gate.example") for port in ("", ":*")}
+    [route] = other["routes"]
+    assert (other["domains"], route["match"], route["direct_response"]["status"]) == (["*"], {"prefix": "/"}, 421)
 
 
 @given(STATES)
@@ -145,7 +182,7 @@ def test_the_order_of_endpoints_and_deployments_does_not_matter(state, rng: rand
         return dict(items)
 
     turned = [
-        EndpointState(e.workspace, e.name, e.auth, e.keys, e.principals, shuffled(e.traffic), e.mirror, shuffled(e.deployments))
+        msgspec.structs.replace(e, traffic=shuffled(e.traffic), deployments=shuffled(e.deployments))
         for e in state.endpoints
     ]
     rng.shuffle(turned)

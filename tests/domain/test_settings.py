@@ -80,7 +80,7 @@ class TestMerge:
         (Source("file", {"allow_python_download": 1}), "allow_python_download (file): expected true or false, got 1."),
         (from_environment({"LAZWARD_ALLOW_PYTHON_DOWNLOAD": "yes"}), "LAZWARD_ALLOW_PYTHON_DOWNLOAD (environment): expected true or false, got 'yes'."),
         (from_environment({"LAZWARD_PORT": "x"}), "LAZWARD_PORT (environment): expected int, got 'x'."),
-        (Source("file", {"environments": {"port": 1}}), "environments (file): there is no such setting."),
+        (Source("file", {"xyz": {"port": 1}}), "xyz (file): there is no such setting."),
     ])
     def test_a_wrong_value_names_setting_source_and_expectation(self, source, message):
         with pytest.raises(SettingsError) as caught:

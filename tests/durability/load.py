@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
+
 from bench.server import Client, Server, Unacknowledged, until
+from lazward.contract.ids import ML
+from lazward.storage import resources, tables
+from lazward.storage.db import Database, Tx
 
 OVER = ("Completed", "Failed", "Canceled")
 SCRIPT = Path(__file__).with_name("job.py")
 PATIENCE_S = 180
+STANDING = ("deployment.keep", "housekeeping")  # work that is there as long as the server
 PINS = ("six==1.17.0", "six==1.16.0", "idna==3.10", "idna==3.7", "toml==0.10.2", "six==1.15.0", "idna==3.6", "toml==0.10.1")
 
 
@@ -113,8 +119,7 @@ class Jobs:
     def observe(self, prefix: str) -> dict[str, Any]:
         """What there is of a round that is over, without what differs between any two runs (times, names)."""
         arm, blobs = self.server.client(), self.server.client("https://storage.azure.com")
-        account = next(d for d in arm.get(self.server.path("datastores"))["value"] if d["name"] == "workspaceartifactstore")["properties"]["accountName"]
-        store = f"/{account.rsplit('/', 1)[-1]}.blob.core.windows.net"
+        store = self._store(arm)
         out: dict[str, Any] = {}
         for job in ROUND:
             name = f"{prefix}-{job.kind}"
@@ -146,6 +151,15 @@ class Jobs:
         words = Counter(line for line in self.seen().splitlines() if line.startswith(f"{prefix}-"))
         out["ended"] = sorted(line.replace(prefix, "ROUND") for line, count in words.items() if " ended " in line for _ in range(count))
         return out
+
+    def log(self, name: str) -> str:
+        """What a job of one process has said."""
+        path = f"{self._store(self.server.client())}/azureml/ExperimentRun/dcid.{name}/user_logs/std_log.txt"
+        return self.server.client("https://storage.azure.com").call("GET", path, headers={"x-ms-version": "2023-11-03"}).body.decode()
+
+    def _store(self, arm: Client) -> str:
+        account = next(d for d in arm.get(self.server.path("datastores"))["value"] if d["name"] == "workspaceartifactstore")["properties"]["accountName"]
+        return f"/{account.rsplit('/', 1)[-1]}.blob.core.windows.net"
 
     def _default_container(self, arm: Client) -> str:
         return next(d for d in arm.get(self.server.path("datastores"))["value"] if d["name"] == "workspaceblobstore")["properties"]["containerName"]
@@ -314,10 +328,15 @@ class Scorer(Background):
         self.settled(f"onlineEndpoints/{self.name}")
         self.deploy("blue", "0")
         self.arm.put(server.path(f"onlineEndpoints/{self.name}"), self.endpoint({"blue": 100}))
+        self.connect()
+
+    def connect(self) -> None:
+        """To the gateway of self.server."""
+        self.arm = self.server.client()
         facts = self.settled(f"onlineEndpoints/{self.name}")
-        key = self.arm.post(server.path(f"onlineEndpoints/{self.name}/listKeys"))["primaryKey"]
+        key = self.arm.post(self.server.path(f"onlineEndpoints/{self.name}/listKeys"))["primaryKey"]
         self.place = urlsplit(facts["scoringUri"]).path
-        self.gateway = Client(server.gateway, server.env["SSL_CERT_FILE"], key)
+        self.gateway = Client(self.server.gateway, self.server.env["SSL_CERT_FILE"], key)
 
     def endpoint(self, traffic: dict[str, int]) -> Any:
         return {"location": "local", "properties": {"authMode": "Key", "traffic": traffic}}
@@ -349,3 +368,23 @@ class Scorer(Background):
         self.score()
         self.answers += 1
         time.sleep(0.02)
+
+
+def left_over(server: Server, deployments: int, url: str = "") -> list[str]:
+    """What should not be there once all is over: open tasks, jobs that are not over, folders and launches of jobs. deployments: how
+    many serve. url: of the database, SQLite's in the data dir where there is none."""
+    db = Database(url or f"sqlite:///{server.data_dir}/lazward.db")
+
+    def look(tx: Tx) -> list[str]:
+        task = tables.task.c
+        open_tasks = tx.execute(sa.select(task.kind, task.subject).where(task.status == "InProgress", task.kind.not_in(STANDING)))
+        jobs = resources.every(tx, f"{ML}/workspaces/jobs".lower())
+        return [f"task {kind} {subject}" for kind, subject in open_tasks] + [f"job {row.key} {row.properties['status']}" for row in jobs if row.properties["status"] not in OVER]
+
+    found = db.read_now(look)
+    db.close()
+    found += [f"folder {path}" for path in (server.data_dir / "jobs").iterdir()]
+    launches = list((server.data_dir / "run" / "launches").glob("*.*"))
+    if len(launches) > deployments:
+        found.append(f"launches {[path.name for path in launches]}")
+    return found

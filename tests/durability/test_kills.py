@@ -1,10 +1,9 @@
 """kill -9 of control plane, worker and supervisor at random moments under load: nothing that was acknowledged is lost, nothing runs
-twice, nothing stops serving, and the jobs end as they do undisturbed. `--kills 50 --kill-seed N` is the long form."""
+twice, nothing stops serving, and the jobs end as they do undisturbed. `--kills 50 --kill-seed N` is the long form; `--kill-database postgresql`."""
 
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.server import Server, until
-from tests.durability.load import OVER, PATIENCE_S, Jobs, Scorer, Submission, Writer
+from tests.durability.load import PATIENCE_S, Jobs, Scorer, Submission, Writer, left_over
 
 PARTS = (("control",), ("worker",), ("control", "worker"), ("supervisor",), ("supervisor", "control", "worker"))
 A_ROUND = 8  # kills; then its jobs are let come to their end
@@ -20,8 +19,20 @@ RESET_EVERY = 4  # kills; a new supervisor starts parts without the pauses that 
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as made:
+def database(pytestconfig: pytest.Config) -> Iterator[str]:
+    """"" for SQLite in the data dir."""
+    if pytestconfig.getoption("--kill-database") == "sqlite":
+        yield ""
+        return
+    from tests.postgres import Postgres
+
+    with Postgres() as made:
+        yield made.url
+
+
+@pytest.fixture
+def server(database: str) -> Iterator[Server]:
+    with Server(sets=(f"database_url={database}",) if database else ()) as made:
         yield made
 
 
@@ -50,7 +61,7 @@ class Killer:
             self.server.up()
 
 
-def test_nothing_is_lost_and_nothing_runs_twice(server: Server, tmp_path: Path, pytestconfig: pytest.Config):
+def test_nothing_is_lost_and_nothing_runs_twice(server: Server, database: str, tmp_path: Path, pytestconfig: pytest.Config):
     kills, seed = pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed")
     jobs = Jobs(server, tmp_path / "witness")
     jobs.submit("calm")
@@ -81,21 +92,6 @@ def test_nothing_is_lost_and_nothing_runs_twice(server: Server, tmp_path: Path, 
         assert jobs.observe(name) == calm, f"{name}, kills {killer.done}, seed {seed}"
     assert writer.missing() == []
     assert len(writer.acknowledged) > 10 and scorer.answers > 10
-    until(lambda: left_over(server) == [], 30, 0.1, lambda: left_over(server))
+    until(lambda: left_over(server, 2, database) == [], 30, 0.1, lambda: left_over(server, 2, database))
     print(f"{len(killer.done)} kills ({', '.join(killer.done)}), {len(rounds)} rounds, {len(writer.acknowledged)} writes acknowledged, "
           f"{writer.unanswered} unanswered, {scorer.answers} requests scored")
-
-
-def left_over(server: Server) -> list[str]:
-    """What should not be there once all is over: open tasks, jobs that are not over, folders and launches of jobs."""
-    found = []
-    with sqlite3.connect(f"file:{server.data_dir}/lazward.db?mode=ro", uri=True) as db:
-        found += [f"task {kind} {subject}" for kind, subject in db.execute("select kind, subject from task where status = 'InProgress' and kind != 'deployment.keep'")]
-        states = db.execute("select key, json_extract(doc, '$.properties.status') from resource where type like '%/workspaces/jobs'")
-        found += [f"job {key} {status}" for key, status in states if status not in OVER]
-    db.close()
-    found += [f"folder {path}" for path in (server.data_dir / "jobs").iterdir()]
-    launches = list((server.data_dir / "run" / "launches").glob("*.*"))
-    if len(launches) > 2:  # the two deployments
-        found.append(f"launches {[path.name for path in launches]}")
-    return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.server
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +111,19 @@ def test_everything_but_the_job_and_the_job_ends_meanwhile(server: Server, tmp_p
     facts = over(server, "alone")
     assert (facts["status"], facts["exit"]["code"]) == ("Failed", 7)
     assert "spoken" in facts["error"]["message"]
+
+
+def test_the_worker_together_with_the_job_and_its_keeper(server: Server, tmp_path: Path):
+    """As when the machine is short of memory. The next worker says what happened, and the job does not stay Running."""
+    submit(server, "felled", f"echo before; echo $PPID $$ > {tmp_path}/pids.new; mv {tmp_path}/pids.new {tmp_path}/pids; sleep 600")
+    until((tmp_path / "pids").exists, PATIENCE_S, what=server.logs)
+    keeper, leader = (int(word) for word in (tmp_path / "pids").read_text().split())
+    server.kill("worker")
+    for pid in (keeper, leader):
+        os.kill(pid, signal.SIGKILL)
+    facts = over(server, "felled")
+    assert (facts["status"], facts["error"]["code"], facts["exit"]["reason"]) == ("Failed", "JobLost", "lost")
+    assert "before" in facts["error"]["message"]
 
 
 def test_the_supervisor_alone_and_all_parts_are_taken_over(server: Server):

@@ -17,6 +17,7 @@ import lazward.apps.arm.actions_jobs
 import lazward.domain.resources
 import lazward.orchestration.endpoints
 import lazward.orchestration.pipelines
+import lazward.orchestration.sweeps
 import lazward.orchestration.workspaces  # noqa: F401 - these fill the registries
 from lazward.apps.arm import actions_workspaces, engine
 from lazward.contract.caller import Caller
@@ -59,7 +60,7 @@ class Environments:
         self.open.set()
         self.error: ArmError | None = None
 
-    async def ensure(self, packages: PackageSet, log: Callable[[str], None], extra: Any = ()) -> Environment:
+    async def ensure(self, packages: PackageSet, log: Callable[[str], None], extra: Any = (), *, context: Path | None = None) -> Environment:
         self.asked.append(packages)
         log("building")
         await self.open.wait()

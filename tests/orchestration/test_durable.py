@@ -26,6 +26,15 @@ async def run_until(db, clock, done: asyncio.Event, name="w", *, cut_short: bool
     return worker
 
 
+async def run_until_ended(db, clock, task_id):
+    stop = asyncio.Event()
+    running = asyncio.create_task(Worker(db, None, clock, "w").run(stop))
+    ended = await wait_ended(db, task_id)
+    stop.set()
+    await running
+    return ended
+
+
 async def wait_ended(db, task_id):
     async def poll():
         while (task := await db.read(tasks.get, task_id)).status == "InProgress":
@@ -37,21 +46,15 @@ async def wait_ended(db, task_id):
 
 class TestWorker:
     async def test_runs_a_task_and_keeps_its_outcome(self, db, clock):
-        done = asyncio.Event()
-
         async def work(w):
-            done.set()
             return Outcome(also=lambda tx: tasks.enqueue(tx, "next", w.subject, {}, clock(), due=clock() + 999) and None)
 
         durable.HANDLERS["k"] = work
         task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
-        await run_until(db, clock, done)
-        ended = await db.read(tasks.get, task_id)
-        assert ended.status == "Succeeded"
+        assert (await run_until_ended(db, clock, task_id)).status == "Succeeded"
         assert await db.read(tasks.open_for, "s", "next")
 
     async def test_a_failure_is_worded_in_task_and_resource(self, db, clock):
-        done = asyncio.Event()
         seen = []
 
         async def work(w):
@@ -59,13 +62,11 @@ class TestWorker:
 
         def worded(tx, task, error, now):
             seen.append((task.subject, error.code))
-            done.set()
 
         durable.HANDLERS["k"] = work
         durable.ON_FAILURE["k"] = worded
         task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
-        await run_until(db, clock, done)
-        ended = await db.read(tasks.get, task_id)
+        ended = await run_until_ended(db, clock, task_id)
         assert (ended.status, ended.error["code"], ended.error["target"]) == ("Failed", "Bad", "field")
         assert seen == [("s", "Bad")]
 
@@ -95,9 +96,8 @@ class TestWorker:
         wrote = []
 
         async def work(w):
-            # Somebody else claims the task while this handler is at it.
-            clock.forward(durable.LEASE_S + 1)
-            await db.write(tasks.claim, "thief", 1, clock(), 3600)
+            # Somebody else claims the task while this handler is at it, before this worker can say that it still is.
+            await db.write(lambda tx: tasks.claim(tx, "thief", 1, clock() + durable.LEASE_S + 1, 3600))
             taken.set()
             try:
                 await w.checkpoint(lambda tx: wrote.append(1), phase="x")
@@ -129,12 +129,7 @@ class TestWorker:
 
     async def test_a_kind_without_handler_fails_with_a_reason(self, db, clock):
         task_id = await db.write(tasks.enqueue, "unknown", "s", {}, clock())
-        worker = Worker(db, None, clock, "w")
-        stop = asyncio.Event()
-        running = asyncio.create_task(worker.run(stop))
-        ended = await wait_ended(db, task_id)
-        stop.set()
-        await running
+        ended = await run_until_ended(db, clock, task_id)
         assert ended.error["code"] == "NotImplemented"
 
 
@@ -186,20 +181,18 @@ class TestLeases:
         assert ended.error["code"] == "RepeatedCrash" and said == ["RepeatedCrash"]
 
     async def test_what_was_asked_for_again_while_it_ran_runs_again(self, db, clock):
-        runs = []
+        """From its beginning, and the resource hears of the second run only."""
+        runs, told = [], []
 
         async def work(w):
-            runs.append(1)
+            runs.append(w.state.get("phase"))
+            await w.checkpoint(phase="switched")
             if len(runs) == 1:
                 await db.write(tasks.enqueue, "k", "s", {}, clock())
-            return Outcome()
+            count = len(runs)
+            return Outcome(also=lambda tx: told.append(count))
 
         durable.HANDLERS["k"] = work
         task_id = await db.write(tasks.enqueue, "k", "s", {}, clock())
-        worker = Worker(db, None, clock, "w")
-        stop = asyncio.Event()
-        running = asyncio.create_task(worker.run(stop))
-        assert (await wait_ended(db, task_id)).status == "Succeeded"
-        stop.set()
-        await running
-        assert runs == [1, 1]
+        assert (await run_until_ended(db, clock, task_id)).status == "Succeeded"
+        assert (runs, told) == ([None, None], [2])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import time
 
 import pytest
 
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec, ProcessSpec
-from lazward.execution import processes
 from lazward.execution.runtime import records
+from lazward.orchestration import jobs
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.jobs import FINISH_TRIES, request_cancel, restore_admissions
 from lazward.orchestration.runtime import launch_name
@@ -97,37 +96,6 @@ class TestRun:
         place.job("a", "echo a", resources={"properties": {"memory": "900Gi"}})
         await place.start()
         assert (await place.over("a"))["error"]["code"] == "ImpossibleResources"
-
-
-class TestProcessesAreKilled:
-    async def test_the_tree_of_the_job(self, place):
-        key = place.job("a", "echo before; sleep 600")
-        await place.start()
-        await begun(place, key)
-        for process in processes.descendants(keeper_of(place, key)["pid"]):
-            os.kill(process.pid, signal.SIGKILL)
-        facts = await place.over("a")
-        assert (facts["status"], facts["error"]["code"], facts["exit"]["signal"]) == ("Failed", "KilledBySignal", 9)
-        assert await place.log("a") == "before\n"
-
-    async def test_the_keeper(self, place):
-        key = place.job("a", "echo before; sleep 600")
-        await place.start()
-        await begun(place, key)
-        os.kill(keeper_of(place, key)["pid"], signal.SIGKILL)
-        facts = await place.over("a")
-        assert (facts["status"], facts["error"]["code"]) == ("Failed", "JobLost")
-        assert await place.log("a") == "before\n"
-        assert cleaned(place)
-
-    async def test_the_keeper_while_no_worker_lives(self, place):
-        key = place.job("a", "echo before; sleep 600")
-        await place.start()
-        await begun(place, key)
-        await place.stop()
-        os.kill(keeper_of(place, key)["pid"], signal.SIGKILL)
-        await place.start()
-        assert (await place.over("a"))["error"]["code"] == "JobLost"
 
 
 class TestCancel:
@@ -250,6 +218,26 @@ class TestAnotherWorkerTakesOver:
         (tmp_path / "go").touch()
         assert (await place.over("b"))["status"] == "Completed"
 
+    async def test_what_a_job_held_that_was_over_already_is_free_again(self, place, monkeypatch):
+        """The worker dies between the last checkpoint of the job and the end of its task."""
+        key = place.job("a", "echo a", resources={"properties": {"cores": "2"}})
+        cleared = asyncio.Event()
+
+        async def die(*_):
+            cleared.set()
+            await asyncio.Event().wait()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(jobs, "_clear", die)
+            await place.start()
+            await asyncio.wait_for(cleared.wait(), 20)
+            await place.stop()
+        assert place.db.read_now(restore_admissions) == {key: Ask(2.0, 0, 0)}
+        await place.start()
+        assert (await place.over("a"))["status"] == "Completed"
+        place.job("b", "echo b", resources={"properties": {"cores": "2"}})
+        assert (await place.over("b"))["status"] == "Completed"
+
     async def test_the_records_of_a_running_job_are_removed(self, place):
         """Somebody cleans up too much. The keeper stops what nobody can watch; the job does not stay Running."""
         key = place.job("a", "echo before; sleep 600")
@@ -277,19 +265,25 @@ class TestAnotherWorkerTakesOver:
 
 
 class TestFinish:
-    async def test_a_store_that_is_away_for_a_moment_does_not_fail_the_job(self, place, monkeypatch):
-        put_file, left = place.blobs.put_file, [OSError("no route"), OSError("no route")]
+    @pytest.mark.parametrize("method", ["put_file", "append"])
+    @pytest.mark.parametrize("problem", [OSError("no route"), ArmError(507, "InsufficientStorage", "full")], ids=["away", "full"])
+    async def test_a_store_that_is_away_for_a_moment_does_not_fail_the_job(self, place, monkeypatch, tmp_path, method, problem):
+        whole, left = getattr(place.blobs, method), [problem] * 4
+        place.job("a", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; echo said; echo kept > outputs/x.txt")
+        await place.start()
+        await status(place, "a", "Running")
 
         async def moody(*args, **kwargs):
             if left:
                 raise left.pop()
-            return await put_file(*args, **kwargs)
+            return await whole(*args, **kwargs)
 
-        monkeypatch.setattr(place.blobs, "put_file", moody)
+        monkeypatch.setattr(place.blobs, method, moody)
         monkeypatch.setattr("lazward.orchestration.jobs.FINISH_PAUSE_S", 0.01)
-        place.job("a", "echo kept > outputs/x.txt")
-        await place.start()
+        (tmp_path / "go").touch()
         assert (await place.over("a"))["status"] == "Completed"
+        assert left == []
+        assert await place.log("a") == "said\n"
         assert await place.log("a", "outputs/x.txt") == "kept\n"
 
     async def test_a_store_that_stays_away_does(self, place, monkeypatch):

@@ -69,15 +69,57 @@ class TestLeases:
             assert db.write_now(tasks.finish, again, "Succeeded", clock())
 
 
-class TestFinish:
-    def test_work_that_was_asked_for_again_meanwhile_runs_once_more(self, db, clock):
-        """A change that comes while the worker already looked at what there was must not be forgotten with the end of the task."""
-        first = db.write_now(tasks.enqueue, "k", "s", {}, clock())
+class TestAskedForAgain:
+    """A change that comes while the worker already looked at what there was must not be forgotten with the end of the task."""
+
+    def test_one_that_is_worked_on_begins_anew_instead_of_ending(self, db, clock):
+        first = db.write_now(tasks.enqueue, "k", "s", {"phase": 0}, clock())
         (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
-        assert db.write_now(tasks.enqueue, "k", "s", {}, clock()) == first
-        assert db.write_now(tasks.finish, held, "Succeeded", clock())
-        clock.forward(1)
+        db.write_now(tasks.checkpoint, held, {"phase": "switched"})
+        assert db.write_now(tasks.enqueue, "k", "s", {"phase": 0}, clock()) == first
+        assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "InProgress"
         (again,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
-        assert again.id == first
-        assert db.write_now(tasks.finish, again, "Succeeded", clock())
+        assert (again.id, again.state) == (first, {"phase": 0})
+        assert db.write_now(tasks.finish, again, "Succeeded", clock()) == "Succeeded"
         assert db.read_now(tasks.get, first).status == "Succeeded"
+
+    def test_even_if_the_worker_died_in_between(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        db.write_now(tasks.checkpoint, held, {"phase": "failed"})
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        db.write_now(tasks.release_worker, "w", died=True)
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        assert held.state == {"phase": "failed"}  # what was begun is brought to its end first
+        assert db.write_now(tasks.finish, held, "Failed", clock()) == "InProgress"
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        assert held.state == {}
+
+    def test_one_that_puts_itself_back_does_not_wait(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        db.write_now(tasks.put_back, held, {}, clock() + 60, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        db.write_now(tasks.put_back, held, {}, clock() + 60, clock())  # once is enough
+        assert db.write_now(tasks.claim, "w", 1, clock() + 59, 30) == []
+
+    def test_one_that_waits_for_its_time_is_due(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock(), due=clock() + 60)
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "Succeeded"
+
+class TestCallOff:
+    def test_ends_what_is_open_and_nothing_else(self, db, clock):
+        mine, other, kind = (db.write_now(tasks.enqueue, k, s, {}, clock()) for k, s in (("k", "s"), ("k", "t"), ("j", "s")))
+        db.write_now(tasks.call_off, "k", "s", clock())
+        assert [db.read_now(tasks.get, task).status for task in (mine, other, kind)] == ["Canceled", "InProgress", "InProgress"]
+        assert db.write_now(tasks.enqueue, "k", "s", {}, clock()) != mine
+
+    def test_who_had_it_in_hand_has_lost_it(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        db.write_now(tasks.call_off, "k", "s", clock())
+        assert not db.write_now(tasks.checkpoint, held, {})
+        assert not db.write_now(tasks.finish, held, "Succeeded", clock())

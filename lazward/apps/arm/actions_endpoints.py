@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from lazward.apps.arm.actions_workspaces import ctx_vault
-from lazward.apps.arm.hooks import Call, action, deleting, written
+from lazward.apps.arm.hooks import Call, action, deleting, sealing, written
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.chain import json_response
 from lazward.contract.errors import bad_request
@@ -26,18 +26,21 @@ from lazward.storage.resources import Row
 LOGS = {"inference-server": "inference-server-0.txt", "inferenceserver": "inference-server-0.txt", "storage-initializer": "storage-initializer.txt", "storageinitializer": "storage-initializer.txt"}
 
 
+@sealing("workspaces/onlineEndpoints")
+def endpoint_sealing(tx: Tx, key: str, new: Doc, before: Doc | None, ctx: WriteContext) -> None:
+    given = new["properties"].pop("keys", None) or {}
+    # Keys left by an endpoint that had this id before are nobody's.
+    known = (ctx_vault().get_json(tx, f"endpoint:{key}") or {}) if before is not None else {}
+    keys = {name: given.get(name) or known.get(name) or new_key() for name in ("primaryKey", "secondaryKey")}
+    for name, value in keys.items():
+        _check_key(value, f"properties.keys.{name}")
+    if keys != known:
+        ctx_vault().put_json(tx, f"endpoint:{key}", keys, ctx.now)
+
+
 @written("workspaces/onlineEndpoints")
 def endpoint_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
     check_traffic(tx, row)
-    given = row.properties.pop("keys", None) or {}
-    # Keys left by an endpoint that had this id before are nobody's.
-    known = (ctx_vault().get_json(tx, f"endpoint:{row.key}") or {}) if before is not None else {}
-    keys = {name: given.get(name) or known.get(name) or new_key() for name in ("primaryKey", "secondaryKey")}
-    for name, key in keys.items():
-        _check_key(key, f"properties.keys.{name}")
-    if keys != known:
-        ctx_vault().put_json(tx, f"endpoint:{row.key}", keys, ctx.now)
-    resources.update(tx, row, ctx.now)
 
 
 def _check_key(key: Any, target: str) -> None:
@@ -85,7 +88,7 @@ async def endpoint_token(call: Call) -> Response:
     claims = endpoint_token_claims(place, name)
     lifetime = call.ctx.services.settings.endpoint_token_lifetime
     authority = call.ctx.services.authority
-    token = authority.token_for(call.ctx.caller, claims.pop("aud"), lifetime, **claims)  # type: ignore[attr-defined]
+    token = authority.token_for(call.ctx.caller, claims.pop("aud"), lifetime, **claims)
     expires = int(call.ctx.now) + lifetime
     return json_response({"accessToken": token, "tokenType": "Bearer", "expiryTimeUtc": expires, "refreshAfterTimeUtc": expires - lifetime // 4})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from lazward.apps.arm.hooks import Call, action, deleting, written
+from lazward.apps.arm.hooks import Call, action, sealing, written
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.chain import json_response
 from lazward.contract.envelope import timestamp
@@ -34,7 +34,7 @@ def workspace_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -
 async def list_workspace_keys(call: Call) -> Response:
     account = account_of(call.row)
     return json_response({
-        "userStorageKey": account_key(call.ctx.services.extras["master_key"], account), "userStorageResourceId": call.row.properties["storageAccount"],
+        "userStorageKey": account_key(call.ctx.services.master_key, account), "userStorageResourceId": call.row.properties["storageAccount"],
         "userStorageArmId": call.row.properties["storageAccount"], "appInsightsInstrumentationKey": None, "containerRegistryCredentials": None,
         "notebookAccessKeys": None,
     })
@@ -42,7 +42,7 @@ async def list_workspace_keys(call: Call) -> Response:
 
 @action("workspaces", "listStorageAccountKeys")
 async def list_storage_keys(call: Call) -> Response:
-    return json_response({"userStorageKey": account_key(call.ctx.services.extras["master_key"], account_of(call.row))})
+    return json_response({"userStorageKey": account_key(call.ctx.services.master_key, account_of(call.row))})
 
 
 @action("workspaces", "resyncKeys")
@@ -66,22 +66,16 @@ async def diagnose(call: Call) -> Response:
     return json_response({"value": {**empty, "storageAccountResults": problems}})
 
 
-@written("workspaces/datastores")
-def datastore_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
+@sealing("workspaces/datastores")
+def datastore_sealing(tx: Tx, key: str, new: Doc, before: Doc | None, ctx: WriteContext) -> None:
     """Moves secrets out of the document into the encrypted table (S16)."""
-    credentials = row.properties["credentials"]
+    credentials = new["properties"]["credentials"]
     secrets = credentials.pop("secrets", None) or {}
     before_kind = (((before or {}).get("properties") or {}).get("credentials") or {}).get("credentialsType")
     if secrets:
-        ctx_vault().put_json(tx, f"datastore:{row.key}", secrets, ctx.now)
+        ctx_vault().put_json(tx, f"datastore:{key}", secrets, ctx.now)
     elif before_kind != credentials["credentialsType"]:  # secrets of another kind, or left by a datastore that had this id before
-        ctx_vault().delete(tx, f"datastore:{row.key}")
-    resources.update(tx, row, ctx.now)
-
-
-@deleting("workspaces/datastores")
-def datastore_deleting(tx: Tx, row: Row, ctx: WriteContext) -> None:
-    ctx_vault().delete(tx, f"datastore:{row.key}")
+        ctx_vault().delete(tx, f"datastore:{key}")
 
 
 @action("workspaces/datastores", "listSecrets")
@@ -89,31 +83,26 @@ async def list_datastore_secrets(call: Call) -> Response:
     facts = call.row.properties
     kind = facts["credentials"].get("credentialsType", "None")
     account = str(facts.get("accountName") or "").rsplit("/", 1)[-1].lower()
-    types = ("microsoft.machinelearningservices/workspaces", "microsoft.machinelearningservices/registries")
-    if kind == "AccountKey" and await call.ctx.db.read(resources.by_lookup, types, account):
-        return json_response({"secretsType": "AccountKey", "key": account_key(call.ctx.services.extras["master_key"], account)})
+    home = await call.ctx.db.read(resources.get, call.row.scope)
+    if kind == "AccountKey" and home is not None and account == account_of(home):
+        return json_response({"secretsType": "AccountKey", "key": account_key(call.ctx.services.master_key, account)})
+    # The key of another workspace's account is not told here: who may name it in a datastore has no right there by that (S5).
     if kind == "None":
         raise bad_request(f"The datastore '{call.row.name}' has no credentials; use your own identity.", "credentials", "NoCredentials")
     secrets = await call.ctx.db.read(ctx_vault().get_json, f"datastore:{call.key}")
     return json_response({**(secrets or {}), "secretsType": kind})
 
 
-@written("workspaces/connections")
-def connection_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
-    credentials = row.properties.pop("credentials", None)
+@sealing("workspaces/connections")
+def connection_sealing(tx: Tx, key: str, new: Doc, before: Doc | None, ctx: WriteContext) -> None:
+    credentials = new["properties"].pop("credentials", None)
     before_kind = ((before or {}).get("properties") or {}).get("authType")
     if credentials:
-        ctx_vault().put_json(tx, f"connection:{row.key}", credentials, ctx.now)
-    elif before_kind != row.properties["authType"]:  # secrets of another kind, or left by a connection that had this id before
-        ctx_vault().delete(tx, f"connection:{row.key}")
-    row.properties["credentials"] = None
-    row.properties.setdefault("createdByWorkspaceArmId", str(parse(row.id).workspace))
-    resources.update(tx, row, ctx.now)
-
-
-@deleting("workspaces/connections")
-def connection_deleting(tx: Tx, row: Row, ctx: WriteContext) -> None:
-    ctx_vault().delete(tx, f"connection:{row.key}")
+        ctx_vault().put_json(tx, f"connection:{key}", credentials, ctx.now)
+    elif before_kind != new["properties"]["authType"]:  # secrets of another kind, or left by a connection that had this id before
+        ctx_vault().delete(tx, f"connection:{key}")
+    new["properties"]["credentials"] = None
+    new["properties"].setdefault("createdByWorkspaceArmId", str(ctx.rid.workspace))
 
 
 @action("workspaces/connections", "listsecrets")
@@ -136,8 +125,8 @@ async def start_pending_upload(call: Call) -> Response:
         container = f"c-{uuid.UUID(name)}"  # code assets are named by guids: one container each, so that a repeated upload meets the first
     except ValueError:
         container = f"u-{uuid.uuid4()}"
-    await services.extras["blobs"].ensure_container(account, container)
-    key = account_key(services.extras["master_key"], account)
+    await services.blobs.ensure_container(account, container)
+    key = account_key(services.master_key, account)
     sas = sign_blob_sas(key, account, container, None, permissions="racwl", expires=call.ctx.now + UPLOAD_HOURS * 3600)
     uri = f"{services.base_url}/{account}.blob.core.windows.net/{container}"
     return json_response({

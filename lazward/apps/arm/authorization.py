@@ -58,7 +58,7 @@ async def permissions(ctx: Context) -> Response:
     """What the caller itself may do at the scope. Everybody may ask that of themselves; a stranger's answer is empty."""
     ctx.allow("the caller's own permissions", await ctx.authenticate())
     check_api_version(ctx.query.get("api-version"))
-    roles = await ctx.services.authority.permissions(ctx.caller, scope_of(ctx))  # type: ignore[attr-defined]
+    roles = await ctx.services.authority.permissions(ctx.caller, scope_of(ctx))
     return json_response({"value": [permission for role in roles for permission in role.permissions]})
 
 

@@ -17,7 +17,19 @@ from starlette.responses import Response
 from lazward.apps.arm import listing, versions
 from lazward.apps.arm.conditions import check_conditions, not_modified, quoted
 from lazward.apps.arm.documents import document
-from lazward.apps.arm.hooks import ACTION_RIGHTS, ACTIONS, DELETING, WRITTEN, Call, Target, action, deleting, written
+from lazward.apps.arm.hooks import (
+    ACTION_RIGHTS,
+    ACTIONS,
+    DELETING,
+    SEALING,
+    WRITTEN,
+    Call,
+    Target,
+    action,
+    deleting,
+    sealing,
+    written,
+)
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.arm.targets import check_method, first_missing, resolve, right_of
 from lazward.apps.chain import Context, json_response
@@ -36,11 +48,12 @@ from lazward.domain.resource import (
     check_shape,
     merge_patch,
 )
+from lazward.orchestration import removal
 from lazward.storage import resources, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
-__all__ = ["ACTIONS", "ACTION_RIGHTS", "Call", "Facts", "Target", "action", "deleting", "handle", "handle_path", "put", "remove", "resolve", "store", "written"]
+__all__ = ["ACTIONS", "ACTION_RIGHTS", "Call", "Facts", "Target", "action", "deleting", "handle", "handle_path", "put", "remove", "resolve", "sealing", "store", "written"]
 
 READ_ONLY = ("id", "name", "type", "systemData", "etag", PRIVATE)
 BEFORE_THEIR_RESOURCE = ("startpendingupload",)  # an upload comes before the version it is for
@@ -157,6 +170,8 @@ def store(
     archived = bool(declared.archivable and doc["properties"].get("isArchived"))
     lookup = declared.lookup(doc) if declared.lookup else None
     before, was_archived = (old.doc, old.archived) if old else (None, False)
+    if hook := SEALING.get(declared.key):
+        hook(tx, rid.key, doc, before, context)
     if old is None:
         row = resources.insert(tx, rid, doc, facts.now, lookup=lookup, archived=archived)
     else:
@@ -165,8 +180,8 @@ def store(
     if declared.versions and (before is None or archived != was_archived):
         versions.count(tx, declared, rid.parent, facts.now, added=rid.name if before is None else "")
     task_id = tasks.enqueue(tx, declared.provision, row.key, {}, facts.now) if declared.provision else None
-    if hook := WRITTEN.get(declared.key):
-        hook(tx, row, before, context)
+    if done := WRITTEN.get(declared.key):
+        done(tx, row, before, context)
     return row, before is not None, task_id
 
 
@@ -194,7 +209,7 @@ def remove(tx: Tx, target: Target, facts: Facts, if_match: str | None = None) ->
         row.properties["provisioningState"] = "Deleting"
         resources.update(tx, row, facts.now)
         return tasks.enqueue(tx, declared.deprovision, row.key, {}, facts.now), row.id
-    resources.delete(tx, row.key)
+    removal.remove(tx, row.key, facts.now)
     if declared.versions:
         versions.count(tx, declared, target.rid.parent, facts.now)
     return None, row.id

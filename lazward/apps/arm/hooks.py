@@ -1,4 +1,4 @@
-"""What a type does beyond its declaration: effects in the transaction of a write, and actions (POST .../verb). The modules
+"""What a type does beyond its declaration: effects in the transaction of a write, secrets put away, and actions (POST .../verb). The modules
 actions_*.py register them here by decorator; the engine looks them up."""
 
 from __future__ import annotations
@@ -39,14 +39,27 @@ class Call:
         return self.row.key
 
 
+Sealing = Callable[[Tx, str, Doc, Doc | None, WriteContext], None]
 Written = Callable[[Tx, Row, Doc | None, WriteContext], None]
 Deleting = Callable[[Tx, Row, WriteContext], None]
 Action = Callable[[Call], Awaitable[Response]]
 
+SEALING: dict[str, Sealing] = {}
 WRITTEN: dict[str, Written] = {}
 DELETING: dict[str, list[Deleting]] = {}
 ACTIONS: dict[tuple[str, str], Action] = {}
 ACTION_RIGHTS: dict[tuple[str, str], str] = {}
+
+
+def sealing(path: str, provider: str = ML) -> Callable[[Sealing], Sealing]:
+    """Registers what takes the secrets out of a document of the type before it is stored, in the same transaction: fn(tx, key, new,
+    old, ctx). A database keeps what was written over for a while, so a secret must not come into the table of documents at all (S16)."""
+
+    def register(fn: Sealing) -> Sealing:
+        SEALING[f"{provider}/{path}".lower()] = fn
+        return fn
+
+    return register
 
 
 def written(path: str, provider: str = ML) -> Callable[[Written], Written]:

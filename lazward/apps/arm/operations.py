@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from starlette.responses import Response
 
 from lazward.apps.chain import Context, json_response
@@ -36,7 +38,8 @@ async def result(ctx: Context) -> Response:
     """Location: 202 while it runs, then 200 or the error."""
     task = await _task(ctx)
     if task.status == "InProgress":
-        return Response(status_code=202, headers={"Location": str(ctx.request.url.replace(scheme="https", netloc=ctx.services.base_url[8:])), "Retry-After": "1"})
+        here = f"{ctx.services.base_url}{quote(ctx.request.scope['path'])}?{ctx.request.scope['query_string'].decode('latin-1')}"
+        return Response(status_code=202, headers={"Location": here, "Retry-After": "1"})
     if task.error:
         return json_response({"error": task.error}, 409 if task.error.get("code") == "Conflict" else 400)
     return Response(status_code=200)

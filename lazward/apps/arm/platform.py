@@ -291,7 +291,7 @@ async def _sees(ctx: Context, subscription_id: str) -> bool:
     """Whether the caller has a role on the subscription or anything in it."""
     if await ctx.may("Microsoft.Resources/subscriptions/read", subscription_id):
         return True
-    return await ctx.services.authority.has_role_below(await ctx.authenticate(), subscription_id)  # type: ignore[attr-defined]
+    return await ctx.services.authority.has_role_below(await ctx.authenticate(), subscription_id)
 
 
 async def _group_row(ctx: Context) -> Row:

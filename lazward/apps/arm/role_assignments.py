@@ -63,12 +63,12 @@ async def put(ctx: Context) -> Response:
             if old.doc.get("description") != asked["description"]:
                 access.change_assignment(tx, name, {**old.doc, **facts}, ctx.now, actor=caller.id)
             return access.assignment(tx, name) or old, True
-        _check_scope(tx, scope)
-        _check_role(tx, asked["role"], scope)
+        check_scope(tx, scope)
+        check_role(tx, asked["role"], scope)
         kind = _check_principal(tx, asked["principal"], asked["principalType"])
         doc = {"scope": scope, "principalType": kind, "createdOn": stamp, "createdBy": caller.id, **facts}
         access.assign(tx, scope, asked["principal"], asked["role"], ctx.now, doc, name, actor=caller.id)
-        ctx.services.authority.changed(tx)  # type: ignore[attr-defined]
+        ctx.services.authority.changed(tx)
         made = access.assignment(tx, name)
         assert made is not None
         return made, False
@@ -88,7 +88,7 @@ async def delete(ctx: Context) -> Response:
         if given is None or given.scope != rbac.normal_scope(scope):
             return None
         access.unassign(tx, name, ctx.now, actor=caller.id)
-        ctx.services.authority.changed(tx)  # type: ignore[attr-defined]
+        ctx.services.authority.changed(tx)
         return given
 
     given = await ctx.db.write(remove)
@@ -128,7 +128,8 @@ def _asked(body: Any) -> dict[str, Any]:
     return {"role": role, "principal": principal, "principalType": properties.get("principalType"), "description": properties.get("description")}
 
 
-def _check_scope(tx: Tx, scope: str) -> None:
+def check_scope(tx: Tx, scope: str) -> None:
+    """Raises ArmError 404 when the subscription or group of a scope is not there."""
     if scope == ROOT:
         return
     rid = parse(scope)
@@ -138,7 +139,8 @@ def _check_scope(tx: Tx, scope: str) -> None:
         raise not_found(f"Resource group '{rid.group}'", code="ResourceGroupNotFound")
 
 
-def _check_role(tx: Tx, role_id: str, scope: str) -> None:
+def check_role(tx: Tx, role_id: str, scope: str) -> None:
+    """Raises ArmError 404 for an unknown role, 400 for one that cannot be given at that scope."""
     custom = {role.id: role for role, _ in access.custom_roles(tx)}
     role = BUILT_IN.get(role_id) or custom.get(role_id)
     if role is None:

@@ -74,7 +74,7 @@ async def put(ctx: Context) -> Response:
             "createdOn": facts.get("createdOn", stamp), "createdBy": facts.get("createdBy", caller.id), "updatedOn": stamp, "updatedBy": caller.id,
         }
         access.put_role(tx, role_id, role.name, doc, ctx.now, actor=caller.id)
-        ctx.services.authority.changed(tx)  # type: ignore[attr-defined]
+        ctx.services.authority.changed(tx)
         return doc
 
     return json_response(document(role, await ctx.db.write(save), scope), 201)
@@ -94,7 +94,7 @@ async def delete(ctx: Context) -> Response:
 
     def remove(tx: Tx) -> None:
         access.delete_role(tx, role_id, ctx.now, actor=caller.id)
-        ctx.services.authority.changed(tx)  # type: ignore[attr-defined]
+        ctx.services.authority.changed(tx)
 
     await ctx.db.write(remove)
     return json_response(document(role, facts, scope))

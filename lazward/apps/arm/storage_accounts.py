@@ -46,13 +46,13 @@ async def delete_account(ctx: Context) -> Response:
     if await ctx.db.read(resources.by_lookup, _HOMES, account) is None:
         return Response(status_code=204)
     await _home(ctx)
-    await ctx.services.extras["blobs"].delete_account(account)
+    await ctx.services.blobs.delete_account(account)
     return Response(status_code=200)
 
 
 async def list_keys(ctx: Context) -> Response:
     await _home(ctx)
-    key = account_key(ctx.services.extras["master_key"], ctx.params["account"].lower())
+    key = account_key(ctx.services.master_key, ctx.params["account"].lower())
     return json_response({"keys": [{"keyName": "key1", "value": key, "permissions": "FULL"}]})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazward.apps.arm.hooks import ACTION_RIGHTS, ACTIONS, Target
-from lazward.contract.errors import ArmError, not_found, not_implemented
+from lazward.contract.errors import ArmError, bad_request, not_found, not_implemented
 from lazward.contract.ids import ResourceId, check_name
 from lazward.domain.resource import REGISTRY, ResourceType
 from lazward.storage import resources
@@ -13,7 +13,12 @@ RIGHTS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELE
 
 
 def resolve(rid: ResourceId) -> Target:
-    """The declared type a path belongs to, its segments in canonical case; 404/501 when there is none."""
+    """The declared type a path belongs to, its segments in canonical case; 400/501 when there is none."""
+    if rid.scope:
+        # None of our types extends another. An id below another one's would be checked at the outer place and act on the inner (S5).
+        raise bad_request(f"A resource of type '{rid.full_type[:200]}' lies in a resource group, not below another resource.", "id", "InvalidResourceId")
+    if rid.segments and rid.name and not rid.group:
+        raise bad_request(f"A resource of type '{rid.full_type[:200]}' lies in a resource group, which its id must name.", "id", "InvalidResourceId")
     declared = REGISTRY.get(rid.full_type.lower())
     if declared:
         return Target(declared, _canonical(rid, declared))

@@ -63,7 +63,7 @@ async def user_delegation_key(call: Call) -> Response:
         "skoid": caller.id, "sktid": caller.tenant, "skt": datetime.fromtimestamp(start, UTC).strftime(stamp),
         "ske": datetime.fromtimestamp(end, UTC).strftime(stamp), "sks": "b", "skv": call.version,
     }
-    value = sas.delegation_key(call.ctx.services.extras["master_key"], call.account, named)
+    value = sas.delegation_key(call.ctx.services.master_key, call.account, named)
     names = ("SignedOid", "SignedTid", "SignedStart", "SignedExpiry", "SignedService", "SignedVersion")
     parts = [element(name, fact) for name, fact in zip(names, named.values(), strict=True)]
     return xml_response(wrap("UserDelegationKey", [*parts, element("Value", value)]), 200, {"x-ms-version": call.version})

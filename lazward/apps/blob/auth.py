@@ -152,9 +152,9 @@ AUTHENTICATORS: tuple[Callable[[Call], Awaitable[Proof | None]], ...] = (by_sign
 def verify_query(call: Call, account: str, container: str, path: str, query: Mapping[str, str]) -> Grant:
     """The grant of the signature in a query, for a resource of this or another account."""
     client = call.ctx.request.client
-    master = call.ctx.services.extras["master_key"]
+    master = call.ctx.services.master_key
     return sas.verify_sas(
-        query, _spellings(call, account), container, path, now=call.now, scheme=call.ctx.request.url.scheme, ip=client.host if client else "",
+        query, _spellings(call, account), container, path, now=call.now, scheme=call.ctx.request.scope["scheme"], ip=client.host if client else "",
         key=_key(call, account), delegated=lambda facts: sas.delegation_key(master, account, facts),
     )
 
@@ -165,7 +165,7 @@ def delegator(grant: Grant) -> Caller | None:
 
 
 async def scope_of(call: Call, account: str) -> str | None:
-    remembered: dict[str, tuple[str | None, float]] = call.ctx.services.extras.setdefault("blob_accounts", {})
+    remembered = call.ctx.services.scopes
     found = remembered.get(account)
     if found is None or found[1] < call.now or found[0] is None:
         if len(remembered) > 10_000:
@@ -177,7 +177,7 @@ async def scope_of(call: Call, account: str) -> str | None:
 def _spellings(call: Call, account: str) -> list[str]:
     """Names that the SDK signs an account under: its own; the first piece of the path in path style; and HOST:PORT/ACCOUNT, which
     datastores of ours name as the account. Only our own hosts are taken for that."""
-    hosts = call.ctx.services.extras.get("blob_hosts", frozenset())
+    hosts = call.ctx.services.blob_hosts
     return [account, f"{account}.blob.core.windows.net", f"{account}.dfs.core.windows.net", *(f"{host}/{account}" for host in sorted(hosts))]
 
 
@@ -219,7 +219,7 @@ async def _check_any_right(call: Call, caller: Caller, scope: str) -> None:
 
 
 def _key(call: Call, account: str) -> str:
-    return _derived(call.ctx.services.extras["master_key"], account)
+    return _derived(call.ctx.services.master_key, account)
 
 
 @functools.lru_cache(maxsize=256)

@@ -52,7 +52,7 @@ class Call:
 
     @property
     def store(self) -> BlobStore:
-        return self.ctx.services.extras["blobs"]
+        return self.ctx.services.blobs
 
     @property
     def now(self) -> float:

@@ -21,7 +21,7 @@ from lazward.apps.blob.call import Call, parse_query
 from lazward.contract.errors import ArmError
 from lazward.domain.blobs.conditions import Conditions, check_read, parse_conditions
 from lazward.domain.blobs.errors import storage_error
-from lazward.domain.blobs.names import check_blob, check_meta
+from lazward.domain.blobs.names import account_in_host, check_blob, check_meta
 from lazward.domain.blobs.ranges import parse_range
 from lazward.storage.blobs import metadata
 from lazward.storage.blobs.appending import AppendRules
@@ -29,7 +29,6 @@ from lazward.storage.blobs.metadata import Draft
 from lazward.storage.blobs.records import BlobInfo, BlobKey
 from lazward.storage.blobs.store import checked_headers
 
-_IN_HOST = re.compile(r"([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net(?::\d+)?\Z")
 _IN_PATH = re.compile(r"/+([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net/")
 _OWN_HEADERS = ("copyId", "copySource", "copyTime")
 
@@ -51,12 +50,12 @@ async def source_of(call: Call) -> Source:
     """The blob that x-ms-copy-source names, once the request proved that it may be read."""
     url = call.header("x-ms-copy-source")
     parts = urlsplit(url)
-    hosts = call.ctx.services.extras.get("blob_hosts", frozenset())
-    in_path, in_host = _IN_PATH.match(parts.path), _IN_HOST.match(parts.netloc.lower())
+    hosts = call.ctx.services.blob_hosts
+    in_path, in_host = _IN_PATH.match(parts.path), account_in_host(re.sub(r":\d+\Z", "", parts.netloc.lower()), call.ctx.services.settings.public_host)
     if parts.scheme == "https" and in_path and parts.netloc.lower() in hosts:
         account, path = in_path.group(1), parts.path[in_path.end() :]
     elif parts.scheme == "https" and in_host:
-        account, path = in_host.group(1), parts.path.lstrip("/")
+        account, path = in_host[0], parts.path.lstrip("/")
     else:
         raise _refused("It is no URL of this server's storage; data from elsewhere is uploaded by the client.")
     container, _, blob = path.partition("/")
@@ -78,7 +77,7 @@ async def _check_readable(call: Call, key: BlobKey, query: dict[str, str]) -> No
             caller = auth.delegator(grant)
             await auth.check(call, Proof("sas", scope, grant, caller), READ)
         elif authorization := call.headers.get("x-ms-copy-source-authorization"):
-            await auth.check(call, Proof("bearer", scope, caller=await call.ctx.services.authority.authenticate(authorization)), READ)
+            await auth.check(call, Proof("bearer", scope, caller=await call.ctx.authenticated_by(authorization)), READ)
         elif call.proof == "bearer":
             await auth.check(call, Proof("bearer", scope, caller=call.ctx.caller), READ)
         elif call.proof != "key" or key.account != call.account:

@@ -107,7 +107,8 @@ async def _check_source(call: Call, source: BlobKey, query: dict[str, str]) -> N
         covered = call.grant.scope == "account" or (call.grant.scope == "container" and source.container == call.container)
         if not covered:
             raise storage_error("AuthorizationPermissionMismatch", "The signature does not cover the source of the rename.")
-        await auth.check(call, Proof("sas", "", call.grant), MOVE)
+        # Also of who made the key behind it: moving away takes their right to delete.
+        await auth.check(call, Proof("sas", await auth.scope_of(call, source.account) or "", call.grant, auth.delegator(call.grant)), MOVE)
     elif call.proof == "bearer":
         await auth.check(call, Proof("bearer", await auth.scope_of(call, source.account) or "", caller=call.ctx.caller), auth.DELETE)
 

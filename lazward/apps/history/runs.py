@@ -57,7 +57,7 @@ class JobsPort(Protocol):
 
 
 def _jobs(ctx: Context) -> JobsPort:
-    return ctx.services.extras["jobs"]
+    return ctx.services.jobs
 
 
 async def _full(ctx: Context) -> tuple[ResourceId, Full, Json | None]:

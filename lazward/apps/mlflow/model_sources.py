@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 from lazward.apps.mlflow.call import Call
 from lazward.apps.registry_access import check_registries
@@ -36,7 +35,7 @@ async def artifact_source(call: Call, source: str) -> tuple[str, str]:
         return await _in_root(call, store, f"{match['name']}:{match['version']}", "")
     if match := _UPLOADED.fullmatch(source):
         return _readable(call, Root("", CONTAINER, "LocalUpload"), match["path"].removeprefix("LocalUpload/")), ""
-    if urlsplit(source).scheme.lower() in ("", "file", "ftp", "mlflow-artifacts", "models", "runs", "dbfs"):
+    if source.partition(":")[0].lower() in (source.lower(), "", "file", "ftp", "mlflow-artifacts", "models", "runs", "dbfs"):
         raise _refused(source)
     parse_uri(source, "source", "models")
     await check_registries(call.ctx, source)

@@ -32,7 +32,7 @@ _VERSION_ALIAS = re.compile(r"[vV]\d+")
 
 
 def _port(call: Call) -> ModelRegistryPort:
-    return call.ctx.services.extras["models"]
+    return call.ctx.services.models
 
 
 def _name(call: Call, argument: str = "name") -> str:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-import sqlalchemy as sa
 from starlette.responses import Response
 
 from lazward import __version__
@@ -23,8 +22,7 @@ from lazward.apps.services import Services
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, check_name, parse, workspace_id
 from lazward.contract.mlflow import MlflowError, error_body, invalid, missing
-from lazward.storage import tables
-from lazward.storage.db import Tx
+from lazward.storage import resources
 
 Handler = Callable[[Call], Awaitable[Any]]
 
@@ -223,18 +221,13 @@ def _by_path(table: list[tuple[str, re.Pattern[str], Rpc]], method: str, rest: s
 
 async def _only_of_name(ctx: Context, action: str, name: str) -> ResourceId:
     """The one workspace of that name in which the caller may act; others are as good as none."""
-    found = [id_ for id_ in await ctx.db.read(_ids_of_name, name) if await ctx.may(action, id_)]
+    found = [id_ for id_ in await ctx.db.read(resources.ids_named, _TYPE, name) if await ctx.may(action, id_)]
     if len(found) > 1:
         raise invalid(f"There are {len(found)} workspaces named '{name[:100]}'; use /mlflow/plain/subscriptions/... to say which.", "workspace")
     if not found:
         raise missing(f"The workspace '{name[:100]}' was not found.")
     await ctx.require(action, found[0])
     return parse(found[0])
-
-
-def _ids_of_name(tx: Tx, name: str) -> list[str]:
-    t = tables.resource.c
-    return list(tx.execute(sa.select(t.id).where(t.type == _TYPE, sa.func.lower(t.name) == name.lower())).scalars())
 
 
 async def _arguments(ctx: Context) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import asyncio
 
-import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from lazward.domain.settings import Settings
 from lazward.execution.local import LocalExecutor
 from lazward.orchestration.gateway import DEPLOYMENTS
 from lazward.orchestration.instances import facts_of, instances_of, launch_of
 from lazward.storage import resources
-from lazward.storage.db import Database, Tx
+from lazward.storage.db import Database, DatabaseAway, Tx
 
 
 def stop_model_servers(settings: Settings) -> int:
@@ -22,7 +22,7 @@ def stop_model_servers(settings: Settings) -> int:
         db = Database(settings.database_url)
         names = db.read_now(_launches)
         db.close()
-    except sa.exc.SQLAlchemyError:
+    except (DatabaseAway, SQLAlchemyError):
         return 0
     return asyncio.run(_cancel(settings, names)) if names else 0
 

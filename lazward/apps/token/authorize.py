@@ -32,7 +32,7 @@ class AuthorizePages:
     async def show(self, ctx: Context) -> Response:
         try:
             self.issuer.tenant(ctx)
-            asked = _asked(fields_of(parse_qsl(ctx.request.url.query, keep_blank_values=True, max_num_fields=32)), self.issuer.services.base_url)
+            asked = _asked(fields_of(parse_qsl(ctx.request.scope["query_string"].decode("latin-1"), keep_blank_values=True, max_num_fields=32)), self.issuer.services.base_url)
         except (OAuthError, ValueError) as error:
             # Nothing is sent to an address that has not been checked: the person is told instead.
             return pages.page("This sign-in cannot go on", pages.alert(error.message if isinstance(error, OAuthError) else "The request is malformed."), 400)

@@ -30,7 +30,7 @@ class DevicePages:
         self.issuer = issuer
 
     async def show(self, ctx: Context) -> Response:
-        given = dict(parse_qsl(ctx.request.url.query, max_num_fields=8)).get("user_code", "")
+        given = dict(parse_qsl(ctx.request.scope["query_string"].decode("latin-1"), max_num_fields=8)).get("user_code", "")
         return _ask(given)
 
     async def answer(self, ctx: Context) -> Response:

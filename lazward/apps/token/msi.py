@@ -36,7 +36,7 @@ async def token(ctx: Context) -> Response:
     except OAuthError:
         raise bad_request("The query parameter 'resource' is missing or is no audience.", "resource") from None
     authority = ctx.services.authority
-    caller = await authority.by_identity_secret(secret)  # type: ignore[attr-defined]
+    caller = await authority.by_identity_secret(secret)
     if caller is None:
         raise unauthorized("The identity header is unknown, its principal is disabled, or the run it was made for is over.")
     for name in CLIENT_PARAMETERS:
@@ -45,9 +45,9 @@ async def token(ctx: Context) -> Response:
             raise bad_request(f"There is no identity '{asked[:80]}' here; leave out {name} to use the one there is.", name)
     if ctx.query.get("mi_res_id") or ctx.query.get("msi_res_id"):
         raise bad_request("There are no user-assigned identities here; leave out mi_res_id.", "mi_res_id")
-    await authority.keep_keys()  # type: ignore[attr-defined]
+    await authority.keep_keys()
     lifetime = ctx.services.settings.access_token_lifetime
     return json_response({
-        "access_token": authority.token_for(caller, audience, lifetime), "expires_on": str(int(ctx.now) + lifetime), "resource": resource,  # type: ignore[attr-defined]
+        "access_token": authority.token_for(caller, audience, lifetime), "expires_on": str(int(ctx.now) + lifetime), "resource": resource,
         "token_type": "Bearer", "client_id": caller.app_id or caller.id,
     }, headers=NO_STORE)

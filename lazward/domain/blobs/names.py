@@ -7,6 +7,7 @@ import re
 from lazward.domain.blobs.errors import storage_error
 
 MAX_NAME = 1024
+_HOST = re.compile(r"(?P<account>[a-z0-9]{3,24})\.(?P<endpoint>blob|dfs)\.core\.(?P<suffix>[a-z0-9.-]+)")
 _CONTAINER = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}\Z")
 _META_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # XML 1.0 cannot carry control characters, U+FFFE and U+FFFF, so a listing could not name such a blob.
@@ -18,6 +19,13 @@ _LAST, _FIRST_SURROGATE, _AFTER_SURROGATES = 0x10FFFF, 0xD800, 0xE000
 def storage_account(workspace_guid: str) -> str:
     """The storage account of a workspace or registry: 22 characters that Azure's rules for account names allow."""
     return "lz" + workspace_guid.replace("-", "").lower()[:20]
+
+
+def account_in_host(host: str, own: str) -> tuple[str, str] | None:
+    """(account, "blob" or "dfs") of a host name, without its port, that has the account in front: ACCOUNT.blob.core.windows.net, as our
+    cloud metadata names it (DNS or a proxy leads it here), or ACCOUNT.blob.core.OWN, for which our certificate is good."""
+    match = _HOST.fullmatch(host)
+    return (match["account"], match["endpoint"]) if match and match["suffix"] in ("windows.net", own.lower()) else None
 
 
 def check_container(name: str) -> str:

@@ -16,6 +16,7 @@ OUTPUT_TYPES = ("uri_file", "uri_folder", "mltable", "custom_model", "mlflow_mod
 DISTRIBUTIONS = ("pytorch", "mpi", "tensorflow", "ray")
 MODES = frozenset({"readonlymount", "readwritemount", "download", "upload", "direct", "evalmount", "evaldownload"})
 MAX_PROCESSES = 1000
+MAX_COMMAND = 100_000  # characters
 _MEMORY = re.compile(r"[0-9]{1,15}(\.[0-9]{1,9})?\s*([bkmgt]|[kmgt]i?b?)?", re.IGNORECASE)
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")  # members of a group of inputs have dots
 
@@ -62,8 +63,8 @@ def check_command_job(properties: Doc) -> None:
     command = properties.get("command")
     if not command or not command.strip():
         raise bad_request("A command job needs a command.", "properties.command")
-    if "\0" in command or len(command) > 100_000:
-        raise bad_request("The command holds a NUL character or is longer than 100,000 characters.", "properties.command")
+    if "\0" in command or len(command) > MAX_COMMAND:
+        raise bad_request(f"The command holds a NUL character or is longer than {MAX_COMMAND:,} characters.", "properties.command")
     if not properties.get("environmentId"):
         raise bad_request("A command job needs an environment.", "properties.environmentId")
     outputs = set(properties.get("outputs") or {}) | {"default"}

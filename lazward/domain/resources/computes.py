@@ -73,9 +73,9 @@ def _fill_cluster(inner: Doc, now: str) -> None:
     inner["vmSize"] = inner.get("vmSize") or DEFAULT_SIZE
     inner["vmPriority"] = inner.get("vmPriority") or "Dedicated"
     inner["osType"] = inner.get("osType") or "Linux"
-    scale = inner.get("scaleSettings")
+    scale: Doc | None = inner.get("scaleSettings")
     if scale is None:
-        scale = inner["scaleSettings"] = {"maxNodeCount": 4}
+        scale = inner["scaleSettings"] = Doc(maxNodeCount=4)
     low, high = scale.get("minNodeCount") or 0, scale.get("maxNodeCount")
     scale["minNodeCount"] = low
     scale["nodeIdleTimeBeforeScaleDown"] = scale.get("nodeIdleTimeBeforeScaleDown") or "PT2M"

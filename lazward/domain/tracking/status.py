@@ -8,6 +8,8 @@ RUNNING, SCHEDULED, FINISHED, FAILED, KILLED = "RUNNING", "SCHEDULED", "FINISHED
 RUN_STATUSES = (RUNNING, SCHEDULED, FINISHED, FAILED, KILLED)  # MLflow numbers them from 1
 TERMINAL = frozenset({FINISHED, FAILED, KILLED})
 
+JOB_OVER = frozenset({"Completed", "Failed", "Canceled"})  # how jobs end here
+
 _OF_JOB = {
     "NotStarted": SCHEDULED, "Queued": SCHEDULED, "Preparing": SCHEDULED, "Provisioning": SCHEDULED, "Starting": SCHEDULED, "Scheduled": SCHEDULED,
     "Paused": SCHEDULED, "Running": RUNNING, "Finalizing": RUNNING, "CancelRequested": RUNNING, "Completed": FINISHED, "Failed": FAILED,

@@ -7,9 +7,11 @@ links to it. Not links to the extents themselves: a job that may write what it s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -24,6 +26,8 @@ from lazward.storage.blobs.records import BlobInfo, BlobKey
 from lazward.storage.db import Database
 
 _AT_ONCE = 8
+_TRIES = 3
+_LEFT_OVER_S = 86_400.0
 _MARK = 946_684_800  # the modification time of cached files; another one says that somebody wrote into it
 
 
@@ -58,6 +62,7 @@ async def materialize(db: Database, extents: Extents, account: str, container: s
 def prune(cache: Path, max_bytes: int) -> int:
     """Removes cached contents that no job has linked, those unused for longest first, until the cache is small enough; bytes freed.
     A link made or removed changes a file's ctime, which so tells its last use."""
+    _left_overs(cache / "partial")
     entries = []
     for folder in cache.glob("[0-9a-f][0-9a-f]"):
         for entry in os.scandir(folder):
@@ -71,6 +76,14 @@ def prune(cache: Path, max_bytes: int) -> int:
             path.unlink(missing_ok=True)
             freed += size
     return freed
+
+
+def _left_overs(partial: Path) -> None:
+    """Files of processes that were killed while they fetched."""
+    for entry in os.scandir(partial) if partial.is_dir() else ():
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_OVER_S:
+                Path(entry.path).unlink()
 
 
 async def _wanted(db: Database, account: str, container: str, name: str) -> list[tuple[str, BlobInfo]]:
@@ -108,6 +121,15 @@ def _folder(path: Path, root: Path, name: str) -> None:
 
 async def _make(extents: Extents, info: BlobInfo, path: Path, root: Path, cache: Path) -> None:
     cached = cache / _content(info.extents)
+    for _ in range(_TRIES):
+        await _cached(extents, info, cached, cache)
+        if await asyncio.to_thread(_link, cached, path, root, info):
+            return
+    raise ArmError(500, "InternalError", f"'{info.name[:200]}' was removed from the cache again and again while it was linked.", "blob")
+
+
+async def _cached(extents: Extents, info: BlobInfo, cached: Path, cache: Path) -> None:
+    """Makes the cached file unless it is there."""
     if not await asyncio.to_thread(_intact, cached, info.size):
         partial = cache / "partial" / uuid.uuid4().hex
         try:
@@ -117,7 +139,6 @@ async def _make(extents: Extents, info: BlobInfo, path: Path, root: Path, cache:
             raise storage_error("BlobNotFound", f"'{info.name[:200]}' was deleted while it was read.", "blob") from None
         finally:
             partial.unlink(missing_ok=True)
-    await asyncio.to_thread(_link, cached, path, root, info)
 
 
 async def _fetch(extents: Extents, info: BlobInfo, partial: Path) -> None:
@@ -159,7 +180,8 @@ def _keep(partial: Path, cached: Path) -> None:
     partial.replace(cached)
 
 
-def _link(cached: Path, path: Path, root: Path, info: BlobInfo) -> None:
+def _link(cached: Path, path: Path, root: Path, info: BlobInfo) -> bool:
+    """False: prune took the cached file just now."""
     _folder(path.parent, root, info.name)
     try:
         if path.is_symlink() or path.is_file():
@@ -169,12 +191,15 @@ def _link(cached: Path, path: Path, root: Path, info: BlobInfo) -> None:
         except FileExistsError:
             raise
         except OSError:  # another file system, or as many links as a file may have
+            if not cached.exists():
+                return False
             shutil.copyfile(cached, path)
             path.chmod(0o444)
     except (FileExistsError, IsADirectoryError):
         raise storage_error("PathConflict", f"'{info.name[:200]}' is a folder and a blob at once.", "blob") from None
     except OSError as error:
         raise ArmError(500, "InternalError", f"'{info.name[:200]}' could not be made a file: {error.strerror}.", "blob") from error
+    return True
 
 
 def _prepare(dest: Path, cache: Path) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from email.utils import formatdate
-from types import SimpleNamespace
 from urllib.parse import quote
 
 import httpx2
@@ -11,7 +10,8 @@ import pytest
 from lazward.apps.blob.call import parse_query
 from lazward.apps.blob.routes import blob_routes
 from lazward.apps.chain import Chain
-from lazward.apps.services import Services
+from lazward.apps.control import build_services
+from lazward.domain.settings import Source, merge
 from lazward.identity import sas
 from lazward.storage.blobs.store import BlobStore
 from tests.live import ACCOUNT, ARM, MASTER_KEY, FakeAuthority, add_workspace
@@ -25,10 +25,9 @@ class Raw:
     def __init__(self, db, extents):
         add_workspace(db)
         self.authority = FakeAuthority()
-        self.services = Services(db, self.authority, SimpleNamespace(base_url="https://localhost:8443", max_upload_bytes=5000 << 20), time.time, frozenset({"localhost", "127.0.0.1"}), {
-            "master_key": MASTER_KEY, "blob_hosts": frozenset({"localhost:8443", "127.0.0.1:8443"}),
-        })
-        self.store = self.services.extras["blobs"] = BlobStore(db, extents, time.time)
+        self.store = BlobStore(db, extents, time.time)
+        settings = merge([Source("test", {"data_dir": "/nonexistent", "port": 8443})]).settings
+        self.services = build_services(settings, db, master_key=MASTER_KEY, authority=self.authority, blobs=self.store)
         self.chain = Chain(self.services, blob_routes(self.services), fallback=ARM)
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(self.chain, raise_app_exceptions=False), base_url="https://localhost:8443")
 

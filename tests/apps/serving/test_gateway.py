@@ -5,6 +5,7 @@ import json
 import stat
 import time
 
+import msgspec
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
@@ -198,9 +199,33 @@ async def test_tokens_count_for_their_endpoint_only(gateway, client, blue):
     assert await status("/ws/aad/score", {**alice, "oid": "mallory"}) == 401
     assert await status("/ws/aad/score", {**alice, "aud": "https://management.azure.com"}) == 401
     assert await status("/ws/aad/score", {**alice, **own}) == 401
+
+    # What a job carries counts at its own workspace's endpoints, while the job lasts (S5, S14).
+    run = {"lz_bound": "/w", "lz_run": "r1"}
+    assert await status("/ws/aad/score", {**alice, **run}) == 401
+    assert await status("/ws/minted/score", {**own, **run}) == 401
+    with_runs = {"home": "/w", "runs": ("r1", "r2")}
+    minted, aad = (msgspec.structs.replace(one, **with_runs) for one in (minted, aad))
+    await gateway.update(state(minted, aad, endpoint(deployments, traffic), tokens=trust))
+    for limits, expected in (({}, 200), (run, 200), ({**run, "lz_bound": "/other"}, 401), ({**run, "lz_run": "r3"}, 401), ({"lz_run": "r1"}, 401), ({"lz_bound": "/w"}, 401)):
+        assert await status("/ws/aad/score", {**alice, **limits}) == expected, limits
+        assert await status("/ws/minted/score", {**own, **limits}) == expected, limits
+    assert await status("/ws/aad/score", {**alice, **run, "oid": "mallory"}) == 401
+    assert await status("/ws/minted/score", {**own, **run, "endpoint": "ws/other"}) == 401
     assert await status("/ws/ep/score", own) == 401
     answer = await client.post("/ws/minted/score", headers={"Authorization": "Bearer abc"})
     assert answer.json()["error"]["code"] == "Unauthorized"
+
+
+async def test_s7_only_our_own_names_are_served_and_pages_of_others_get_no_leave(gateway, client, blue):
+    await gateway.update(state(endpoint({"blue": blue.deployment()}, {"blue": 100})))
+    for host, expected in (("localhost", 200), ("LOCALHOST:1", 200), ("127.0.0.1:8444", 200), ("[::1]:8444", 200), ("evil.example", 421), ("localhost.evil.example:8444", 421)):
+        answer = await client.post("/ws/ep/score", headers={**BEARER, "host": host})
+        assert answer.status_code == expected, host
+        assert "set-cookie" not in answer.headers
+    for headers in ({}, BEARER):
+        asked = await client.options("/ws/ep/score", headers={**headers, "Origin": "https://evil.example", "Access-Control-Request-Method": "POST"})
+        assert not [name for name in asked.headers if name.lower().startswith("access-control-")]
 
 
 async def test_headers_of_a_caller_do_not_steer_the_gateway(gateway, client, blue):

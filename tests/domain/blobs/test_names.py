@@ -12,6 +12,15 @@ def test_a_storage_account_is_named_by_its_workspace():
     assert names.storage_account("01234567-89AB-cdef-0123-456789abcdef") == "lz0123456789abcdef0123"
 
 
+@pytest.mark.parametrize(("host", "found"), [
+    ("acct1.blob.core.windows.net", ("acct1", "blob")), ("acct1.dfs.core.team.lan", ("acct1", "dfs")),
+    ("acct1.blob.core.windows.net.evil.lan", None), ("acct1.blob.core.other.lan", None), ("evil.acct1.blob.core.windows.net", None), ("a.blob.core.windows.net", None),
+    ("acct1.file.core.windows.net", None), ("team.lan", None), ("acct1.blob.team.lan", None), ("acct1.blob.coreXteam.lan", None),
+])
+def test_an_account_in_front_of_a_name_of_ours(host, found):
+    assert names.account_in_host(host, "Team.lan") == found
+
+
 class TestContainer:
     @pytest.mark.parametrize("name", ["abc", "a-b-c", "azureml-blobstore-0123", "0" * 63])
     def test_good(self, name):

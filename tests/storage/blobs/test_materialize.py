@@ -1,9 +1,11 @@
 import os
+import time
 
 import pytest
 import sqlalchemy as sa
 
 from lazward.contract.errors import ArmError
+from lazward.storage.blobs import materialize
 from lazward.storage.blobs.materialize import prune
 from lazward.storage.tables import blob
 
@@ -129,3 +131,26 @@ class TestSafety:
         with pytest.raises(ArmError) as caught:
             await store.materialize(ACCOUNT, CONTAINER, "", tmp_path / "out", cache=tmp_path / "cache")
         assert (caught.value.status, caught.value.code) == (409, "PathConflict")
+
+    async def test_a_cached_file_that_is_pruned_before_it_is_linked_is_fetched_again(self, store, tmp_path, monkeypatch):
+        await fill(store, a=b"1")
+        real, taken = materialize._link, []
+
+        def link(cached, path, root, info):
+            if not taken:
+                taken.append(materialize.prune(tmp_path / "cache", 0))
+            return real(cached, path, root, info)
+
+        monkeypatch.setattr(materialize, "_link", link)
+        (path,) = await store.materialize(ACCOUNT, CONTAINER, "", tmp_path / "out", cache=tmp_path / "cache")
+        assert taken == [1] and path.read_bytes() == b"1"
+
+    def test_what_a_killed_process_fetched_is_removed_after_a_day(self, tmp_path):
+        partial = tmp_path / "partial"
+        partial.mkdir()
+        for name, age in (("old", 2 * 86400), ("new", 60)):
+            (partial / name).write_bytes(b"x")
+            at = time.time() - age
+            os.utime(partial / name, (at, at))
+        materialize.prune(tmp_path, 10**9)
+        assert [path.name for path in partial.iterdir()] == ["new"]

@@ -167,6 +167,7 @@ def _request_ids(request: Request) -> Any:
             return [*headers, (b"x-request-id", str(uuid.uuid4()).encode())], error
     own = own or str(uuid.uuid4()).encode()
     headers += [(b"x-request-id", own), (b"x-ms-request-id", theirs or client or own)]
-    if client or theirs:
-        headers.append((b"x-ms-client-request-id", client or theirs))
+    echoed = client or theirs
+    if echoed:
+        headers.append((b"x-ms-client-request-id", echoed))
     return headers, error

@@ -52,6 +52,8 @@ class PandasParameterType(AbstractParameterType):
         wanted = dict if self.orient in ("split", "index", "table") else (list, dict)
         if not isinstance(value, wanted):
             raise ValueError(f"expected a data frame as orient={self.orient!r} has it, got {type(value).__name__}")
+        if not isinstance(value, dict):
+            return pd.DataFrame(value)
         if self.orient == "split":
             return pd.DataFrame(value["data"], index=value.get("index"), columns=value["columns"])
         if self.orient == "index":

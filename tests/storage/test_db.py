@@ -1,0 +1,168 @@
+"""A database that is away: restarted, locked, full. (Transactions as such are tested with everything that uses them.)"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from lazward.storage import tasks
+from lazward.storage.db import Database, DatabaseAway
+from lazward.storage.tables import metadata
+from tests.postgres import Postgres
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        yield server
+
+
+def count(tx) -> int:
+    return tx.execute(sa.text("select count(*) from task")).scalar_one()
+
+
+class TestPostgresql:
+    @pytest.mark.parametrize("mode", ["fast", "immediate"])
+    async def test_that_is_stopped_and_started_again_is_waited_for(self, postgres, clock, mode):
+        db = Database(postgres.url, patience_s=60)
+        metadata.create_all(db.engine)
+        before = await db.read(count)
+        await db.write(tasks.enqueue, "k", f"{mode} before", {}, clock())
+        postgres.stop(mode)
+        waiting = [asyncio.create_task(db.write(tasks.enqueue, "k", f"{mode} {i}", {}, clock())) for i in range(20)]
+        reading = [asyncio.create_task(db.read(count)) for _ in range(20)]
+        done, _ = await asyncio.wait([*waiting, *reading], timeout=1)
+        assert not done
+        await asyncio.to_thread(postgres.start)
+        await asyncio.wait_for(asyncio.gather(*waiting, *reading), 60)
+        assert await db.read(count) == before + 21
+        db.close()
+
+    async def test_that_stays_away_is_said_when_patience_ends(self, postgres):
+        db = Database(postgres.url, patience_s=0.2)
+        metadata.create_all(db.engine)
+        await db.read(count)
+        postgres.stop("fast")
+        try:
+            for ask in (db.read, db.write):
+                with pytest.raises(DatabaseAway, match="cannot be reached") as caught:
+                    await ask(count)
+                assert not caught.value.maybe_done and not caught.value.full
+        finally:
+            postgres.start()
+        assert isinstance(await db.read(count), int)
+        db.close()
+
+    async def test_that_goes_in_the_middle_of_a_transaction_has_done_nothing_of_it(self, postgres, clock):
+        db = Database(postgres.url, patience_s=60)
+        metadata.create_all(db.engine)
+        before, runs = await db.read(count), []
+
+        def write(tx) -> None:
+            runs.append(1)
+            tasks.enqueue(tx, "k", "in the middle", {}, clock())
+            if len(runs) == 1:
+                postgres.stop("immediate")
+                postgres.start()
+            tasks.enqueue(tx, "k", "and after", {}, clock())
+
+        await db.write(write)
+        assert len(runs) == 2 and await db.read(count) == before + 2
+        db.close()
+
+    async def test_that_breaks_in_the_commit_is_not_asked_again(self, postgres, clock):
+        """Whether it was done nobody knows, so nothing is repeated blindly."""
+        db = Database(postgres.url, patience_s=60)
+        metadata.create_all(db.engine)
+        runs = []
+
+        def write(tx) -> None:
+            runs.append(1)
+            tasks.enqueue(tx, "k", "commit", {}, clock())
+            mine = tx.execute(sa.text("select pg_backend_pid()")).scalar_one()
+            with db.engine.connect() as other:
+                other.execute(sa.text("select pg_terminate_backend(:pid, 5000)"), {"pid": mine})
+
+        with pytest.raises(DatabaseAway) as caught:
+            await db.write(write)
+        assert caught.value.maybe_done and runs == [1]
+        db.close()
+
+
+class TestSqlite:
+    @pytest.fixture
+    def db(self, tmp_path, monkeypatch) -> Iterator[Database]:
+        monkeypatch.setattr("lazward.storage.db._BUSY_MS", 50)
+        made = Database(f"sqlite:///{tmp_path}/a.db", patience_s=0.3)
+        metadata.create_all(made.engine)
+        yield made
+        made.close()
+
+    async def test_that_is_locked_is_waited_for_and_can_be_read(self, db, clock):
+        db.patience_s = 60
+        other = sqlite3.connect(db.engine.url.database, isolation_level=None)
+        other.execute("begin exclusive")
+        waiting = [asyncio.create_task(db.write(tasks.enqueue, "k", str(i), {}, clock())) for i in range(20)]
+        done, _ = await asyncio.wait(waiting, timeout=0.5)
+        assert not done and await db.read(count) == 0
+        other.execute("rollback")
+        await asyncio.wait_for(asyncio.gather(*waiting), 60)
+        assert await db.read(count) == 20
+        other.close()
+
+    async def test_that_stays_locked_is_said(self, db, clock):
+        other = sqlite3.connect(db.engine.url.database, isolation_level=None)
+        other.execute("begin exclusive")
+        with pytest.raises(DatabaseAway, match="locked by another program"):
+            await db.write(tasks.enqueue, "k", "s", {}, clock())
+        other.close()
+        await db.write(tasks.enqueue, "k", "s", {}, clock())
+
+    async def test_without_room_says_so_and_goes_on_when_there_is(self, db, clock):
+        """max_page_count is SQLite's own way to a full disk."""
+
+        def fill(tx) -> None:
+            pages = tx.execute(sa.text("pragma page_count")).scalar_one()
+            tx.execute(sa.text(f"pragma max_page_count={pages + 4}"))
+            tasks.enqueue(tx, "k", "large", {"text": "x" * 100_000}, clock())
+
+        with pytest.raises(DatabaseAway, match="disk of the database is full") as caught:
+            await db.write(fill)
+        assert caught.value.full
+        await db.write(lambda tx: tx.execute(sa.text("pragma max_page_count=1000000")) and None)
+        await db.write(tasks.enqueue, "k", "large", {"text": "x" * 100_000}, clock())
+        assert await db.read(count) == 1
+
+    async def test_an_error_of_the_statement_is_none_of_that(self, db):
+        with pytest.raises(sa.exc.OperationalError, match="no such table"):
+            await db.read(lambda tx: tx.execute(sa.text("select * from nowhere")))
+
+
+class TestPart:
+    def test_what_a_part_wrote_is_undone_when_it_raises_and_the_rest_stays(self, db, clock):
+        made: dict[str, str] = {}
+
+        def write(tx):
+            made["before"] = tasks.enqueue(tx, "k", "before", {}, clock())
+            with pytest.raises(ValueError), tx.part():
+                made["inside"] = tasks.enqueue(tx, "k", "inside", {}, clock())
+                raise ValueError
+            with tx.part():
+                made["kept"] = tasks.enqueue(tx, "k", "kept", {}, clock())
+
+        db.write_now(write)
+        assert {name: db.read_now(tasks.get, task) is not None for name, task in made.items()} == {"before": True, "inside": False, "kept": True}
+
+    def test_a_part_is_not_written_before_the_whole(self, db, clock):
+        def write(tx):
+            with tx.part():
+                tasks.enqueue(tx, "k", "s", {}, clock())
+            raise ValueError
+
+        with pytest.raises(ValueError):
+            db.write_now(write)
+        assert db.read_now(tasks.next_due) is None

@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from lazward.storage import schema, tasks
+from lazward.storage.db import Database
+
+
+def test_the_head_is_the_newest_migration():
+    names = sorted(path.stem for path in Path(schema.__file__).parent.joinpath("migrations", "versions").glob("[0-9]*.py"))
+    assert names[-1].split("_")[0] == schema.HEAD
+
+
+class TestUpgrade:
+    def test_of_a_fresh_database_makes_everything_once(self, database_url, clock):
+        db = Database(database_url)
+        schema.upgrade(db)
+        schema.upgrade(db)
+        assert schema.is_current(db)
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        db.close()
+
+    def test_of_one_made_before_tasks_could_be_asked_for_again(self, database_url, clock):
+        db = Database(database_url)
+        schema.upgrade(db)
+        task_id = db.write_now(tasks.enqueue, "k", "s", {"phase": "x"}, clock())
+        db.write_now(lambda tx: (tx.execute(sa.text("alter table task drop column again")), tx.execute(sa.text("update alembic_version set version_num = '0001'"))))
+        assert not schema.is_current(db)
+        schema.upgrade(db)
+        assert schema.is_current(db)
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        assert (held.id, held.state) == (task_id, {"phase": "x"})
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "InProgress"
+        db.close()
