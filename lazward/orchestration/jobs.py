@@ -17,7 +17,7 @@ from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import environments
+from lazward.orchestration import children, environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
@@ -289,13 +289,16 @@ async def cancel_job(work: Work) -> Outcome:
 
 @handler("job.delete")
 async def delete_job(work: Work) -> Outcome:
-    """Cancels what runs, then removes record, run and artifacts."""
+    """Cancels what runs, then removes record, run and artifacts; the jobs below it first, so that none is left without its parent."""
     runtime: Runtime = work.services
     job, workspace = await load_job(runtime, work.subject)
     if job is None or workspace is None:
         return Outcome()
     if job.properties["status"] not in JOB_OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
+        return Outcome("InProgress", delay=0.25)
+    if below := await runtime.db.read(children.of, work.subject):
+        await runtime.db.write(lambda tx: [tasks.enqueue(tx, "job.delete", row.key, {}, work.now()) for row in below])
         return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
     await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
