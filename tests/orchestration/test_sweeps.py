@@ -345,6 +345,14 @@ class TestRefusals:
         assert places == {"properties.searchSpace.a.min_value", "properties.searchSpace.b", "properties.limits.maxTotalTrials", "properties.trial.command"}
         assert place.get("jobs/s") is None
 
+    def test_put_again_with_another_space_is_refused_and_with_other_tags_is_not(self, place):
+        sweep(place)
+        sweep(place, tags={"seen": "yes"})
+        assert place.facts("jobs/s")["tags"] == {"seen": "yes"}
+        with pytest.raises(ArmError, match="another searchSpace") as caught:
+            sweep(place, space={**SPACE, "lr": ["uniform", [0, 2]]})
+        assert caught.value.target == "properties.searchSpace"
+
     def test_an_environment_that_is_not_there_is_the_trials(self, place):
         with pytest.raises(ArmError) as caught:
             sweep(place, trial={"command": "true", "environmentId": f"{HOME}/environments/nowhere/versions/1"})
