@@ -297,8 +297,7 @@ async def delete_job(work: Work) -> Outcome:
     if job.properties["status"] not in JOB_OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
         return Outcome("InProgress", delay=0.25)
-    if below := await runtime.db.read(children.of, work.subject):
-        await runtime.db.write(lambda tx: [tasks.enqueue(tx, "job.delete", row.key, {}, work.now()) for row in below])
+    if await runtime.db.write(_delete_children, work.subject, work.now()):
         return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
     await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
@@ -309,6 +308,14 @@ async def delete_job(work: Work) -> Outcome:
         runs.delete_job_run(tx, workspace.key, job.name, now)
 
     return Outcome(also=gone)
+
+
+def _delete_children(tx: Tx, key: str, now: float) -> bool:
+    """Starts the deletion of what hangs below a job; whether there was anything."""
+    below = children.of(tx, key)
+    for row in below:
+        tasks.enqueue(tx, "job.delete", row.key, {}, now)
+    return bool(below)
 
 
 async def load_job(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:

@@ -29,6 +29,7 @@ from lazward.orchestration.pipeline_loops import Loops
 from lazward.orchestration.pipeline_steps import Steps
 from lazward.orchestration.pipeline_values import Values
 from lazward.orchestration.runtime import Runtime
+from lazward.storage import resources, runs, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
@@ -60,8 +61,10 @@ async def run_pipeline(work: Work) -> Outcome:
     if job is None or workspace is None or job.properties["status"] in JOB_OVER:
         await asyncio.to_thread(remove_tree, logs)
         return Outcome()
-    told = LineLog(logs / "executionlogs.txt", lambda: timestamp(work.now()))
-    pump = LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{run_folder(job.name)}/logs/azureml/executionlogs.txt": told.path})
+    attempt = (job.doc.get("lazward") or {}).get("attempt", 1)
+    name = "executionlogs.txt" if attempt == 1 else f"executionlogs_{attempt}.txt"
+    told = LineLog(logs / name, lambda: timestamp(work.now()))
+    pump = LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{run_folder(job.name)}/logs/azureml/{name}": told.path})
     await runtime.blobs.ensure_container(account_of(workspace), ARTIFACTS)
     now = work.now()
     await work.checkpoint(lambda tx: set_state(tx, work.subject, "Running", now) and None, phase="running")
@@ -76,6 +79,23 @@ async def run_pipeline(work: Work) -> Outcome:
     return Outcome()
 
 
+def resume(tx: Tx, key: str, now: float) -> None:
+    """A pipeline that failed or was canceled goes on where it stopped: steps that completed are kept, the others run again. Raises
+    ArmError 409 for any other job."""
+    row = resources.get(tx, key)
+    if row is None or row.properties["jobType"] != "Pipeline" or row.properties["status"] not in ("Failed", "Canceled"):
+        state = f"it is a {row.properties['jobType']} job, {row.properties['status']}" if row else "there is none"
+        raise ArmError(409, "JobNotResumable", f"Only a pipeline that failed or was canceled is resumed; {state}.", "properties.status")
+    facts, private = row.properties, row.doc.setdefault("lazward", {})
+    private["attempt"] = private.get("attempt", 1) + 1
+    for member in ("error", "endTimeUtc"):
+        facts.pop(member, None)
+    facts["status"] = "Queued"
+    resources.update(tx, row, now)
+    runs.set_status(tx, row.scope, row.name, "Queued", now)
+    tasks.enqueue(tx, "pipeline.run", key, {"phase": "queued", "attempt": private["attempt"]}, now)
+
+
 class PipelineRun:
     def __init__(self, work: Work, runtime: Runtime, job: Row, workspace: Row, graph: Graph, specs: dict[str, dict[str, Any]], told: LineLog):
         settings = job.properties.get("settings") or {}
@@ -87,6 +107,7 @@ class PipelineRun:
         self.progress = Progress(graph, keep_going=bool(settings.get("continue_on_step_failure")))
         self.values = Values(runtime, workspace, job, specs)
         self.steps = Steps(runtime, workspace, job, self.values, work.now)
+        self.steps.resume = resume
         self.loops = Loops(self.steps, self.values)
         self.errors: dict[str, ArmError] = {}  # of steps that could not be submitted
         self._seen = 0.0
@@ -129,6 +150,8 @@ class PipelineRun:
                 there = latest.get(facts["node"])
                 if there is None or at >= (there.doc["lazward"].get("attempt", 1)):
                     latest[facts["node"]] = row
+            elif row.properties["jobType"] == "Pipeline":
+                self.steps.stopped[facts["node"]] = row.key  # of an attempt before this one: it is resumed, too
         for name, row in latest.items():
             if row.properties["status"] == "Completed":
                 self.values.children[name] = row
@@ -166,7 +189,7 @@ class PipelineRun:
                 if row.key not in self._known:
                     self._open[row.key] = row
                 continue
-            if self._known.get(row.key) == status:
+            if self._known.get(row.key) == status or (status != "Completed" and facts.get("attempt", 1) != self.steps.attempt):
                 continue
             self._known[row.key], self._nodes[row.key] = status, facts["node"]
             self._open.pop(row.key, None)

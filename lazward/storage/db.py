@@ -14,12 +14,13 @@ all callers with one of them asking; then they get DatabaseAway. ADR-0018.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -71,6 +72,12 @@ class Tx:
 
     def execute(self, statement: Any, params: Any = None) -> sa.CursorResult[Any]:
         return self.conn.execute(statement, params) if params is not None else self.conn.execute(statement)
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """What the block writes is undone when it raises; the transaction can go on (a savepoint)."""
+        with self.conn.begin_nested():
+            yield
 
     def run_after_commit(self, fn: Callable[[], None]) -> None:
         self.after.append(fn)

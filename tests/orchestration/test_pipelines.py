@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from lazward.contract.errors import ArmError
 from lazward.domain.resource import Doc
 from lazward.orchestration import children
 from lazward.orchestration.jobs import request_cancel
+from lazward.orchestration.pipelines import resume
 from lazward.storage import resources
 from tests.orchestration.place import HOME
 
@@ -181,6 +183,38 @@ class TestReuse:
         await place.over("two")
         said = {name: rows[0].properties["properties"]["azureml.reuse"] for name, rows in steps(place, second).items()}
         assert said == {"a": f"not reused: the step like it, {row.name}, is archived", "d": "not reused: the component says is_deterministic: false"}
+
+
+class TestResume:
+    async def test_what_completed_is_kept_nested_and_in_loops(self, place, add, show):
+        flag = place.folder / "mended"
+        witness = place.folder / "witness"
+        note = component(place, "note", f"echo ${{{{inputs.who}}}} >> {witness}; echo 1 > ${{{{outputs.folder}}}}/n", {"who": {"type": "string"}}, {"folder": {"type": "uri_folder"}}, is_deterministic=False)
+        fragile = component(place, "fragile", f"cat ${{{{inputs.folder}}}}/n; test -e {flag}", {"folder": {"type": "uri_folder"}}, is_deterministic=False)
+        spec = {"type": "pipeline", "inputs": {}, "outputs": {}, "jobs": {"x": node(note, {"who": "x"}), "y": node(fragile, {"folder": OUT % ("x", "folder")})}}
+        inner = place.put("components/inner/versions/1", {"componentSpec": spec}).id
+        key = pipeline(place, "p", {"a": node(note, {"who": "a"}), "n": {"type": "pipeline", "componentId": inner}, "b": node(fragile, {"folder": OUT % ("a", "folder")})}, {"continue_on_step_failure": True})
+        await place.start()
+        assert (await place.over("p"))["status"] == "Failed"
+        flag.touch()
+        place.db.write_now(resume, key, time.time())
+        facts = await place.over("p")
+        assert facts["status"] == "Completed", facts.get("error")
+        assert "error" not in facts
+        assert sorted(witness.read_text().split()) == ["a", "x"]
+        assert statuses(place, key) == {"a": ["Completed"], "n": ["Completed"], "b": ["Failed", "Completed"]}
+        with pytest.raises(ArmError, match="it is a Pipeline job, Completed"):
+            place.db.write_now(resume, key, time.time())
+
+
+async def test_deleting_a_pipeline_deletes_its_steps(place, add):
+    key = pipeline(place, "p", {"a": node(add), "b": node(add, {"n": OUT % ("a", "next")})})
+    await place.start()
+    await place.over("p")
+    names = [rows[0].name for rows in steps(place, key).values()]
+    place.delete("jobs/p")
+    await place.until(lambda: not any(place.get(f"jobs/{name}") for name in ("p", *names)))
+    assert [await place.blobs.info(place.account, "azureml", f"ExperimentRun/dcid.{name}/user_logs/std_log.txt") for name in names] == [None, None]
 
 
 class TestRefused:

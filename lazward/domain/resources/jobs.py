@@ -11,6 +11,7 @@ from lazward.contract.errors import ArmError, bad_request, conflict, not_impleme
 from lazward.domain.jobs import command, pipeline, sweep
 from lazward.domain.jobs.kind import JobKind
 from lazward.domain.resource import PRIVATE, Doc, WriteContext, resource
+from lazward.domain.schedules.runs import SCHEDULE_ID, SCHEDULE_NAME
 
 KINDS: dict[str, JobKind] = {"Command": command.KIND, "Pipeline": pipeline.KIND, "Sweep": sweep.KIND}
 TERMINAL = frozenset({"Completed", "Failed", "Canceled", "NotResponding", "Paused"})
@@ -182,7 +183,13 @@ def in_experiment(doc: Doc, value: str) -> bool:
 
 
 def is_scheduled(doc: Doc, value: str) -> bool:
-    return value.lower() != "true" or "azureml.scheduleId" in (doc["properties"].get("properties") or {})
+    return value.lower() != "true" or SCHEDULE_ID in (doc["properties"].get("properties") or {})
+
+
+def of_schedule(doc: Doc, value: str) -> bool:
+    """By the schedule's name or its id."""
+    facts = doc["properties"].get("properties") or {}
+    return value.lower() in (str(facts.get(SCHEDULE_ID, "")).lower(), str(facts.get(SCHEDULE_NAME, "")).lower())
 
 
 def fingerprint_of(doc: Doc) -> str | None:
@@ -192,6 +199,6 @@ def fingerprint_of(doc: Doc) -> str | None:
 
 JOBS = resource(
     "workspaces/jobs", Job, lookup=fingerprint_of, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
-    matches={"jobType": of_type, "status": of_status, "experimentName": in_experiment, "scheduled": is_scheduled},
-    actions=frozenset({"cancel"}),
+    matches={"jobType": of_type, "status": of_status, "experimentName": in_experiment, "scheduled": is_scheduled, "scheduleId": of_schedule},
+    actions=frozenset({"cancel", "resume"}),
 )
