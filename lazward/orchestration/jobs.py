@@ -289,7 +289,7 @@ async def cancel_job(work: Work) -> Outcome:
 
 @handler("job.delete")
 async def delete_job(work: Work) -> Outcome:
-    """Cancels what runs, then removes record, run and artifacts."""
+    """Cancels what runs, then removes record, run and artifacts; the jobs below it first, so that none is left without its parent."""
     runtime: Runtime = work.services
     job, workspace = await load_job(runtime, work.subject)
     if job is None or workspace is None:

@@ -184,11 +184,7 @@ class TestSamplers:
         await place.start()
         place.delete("jobs/s")
         await place.until(lambda: place.get("jobs/s") is None)
-        await place.stop()
-        for row in trials(place):
-            place.delete(f"jobs/{row.name}")
-        await place.start()
-        await place.until(lambda: not trials(place))
+        assert trials(place) == []  # the trials go with their sweep
         await place.stop()
         assert await self.values(place, algorithm, SPACE, 3) == first
         assert len({json.dumps(v) for v in first}) == 3
@@ -348,6 +344,14 @@ class TestRefusals:
         places = {error.target for error in caught.value.details}
         assert places == {"properties.searchSpace.a.min_value", "properties.searchSpace.b", "properties.limits.maxTotalTrials", "properties.trial.command"}
         assert place.get("jobs/s") is None
+
+    def test_put_again_with_another_space_is_refused_and_with_other_tags_is_not(self, place):
+        sweep(place)
+        sweep(place, tags={"seen": "yes"})
+        assert place.facts("jobs/s")["tags"] == {"seen": "yes"}
+        with pytest.raises(ArmError, match="another searchSpace") as caught:
+            sweep(place, space={**SPACE, "lr": ["uniform", [0, 2]]})
+        assert caught.value.target == "properties.searchSpace"
 
     def test_an_environment_that_is_not_there_is_the_trials(self, place):
         with pytest.raises(ArmError) as caught:

@@ -70,6 +70,6 @@ def fill(properties: Doc) -> None:
 
 KIND = JobKind(
     checks=(checks.check_inputs, checks.check_outputs, checks.check_names, checks.check_resources, _check_sweep, _check_trial),
-    fixed=(),
+    fixed=("searchSpace",),
     fill=fill,
 )

@@ -120,8 +120,10 @@ def _check_fixed(properties: Doc, before: Doc, name: str) -> None:
             )
 
 
-def _plain(text: str) -> str:
-    """A command as it is; an id without the prefix that clients put in front of it, and without regard to case."""
+def _plain(text: Any) -> Any:
+    """A command or an object as it is; an id without the prefix that clients put in front of it, and without regard to case."""
+    if not isinstance(text, str):
+        return text
     text = text.removeprefix("azureml:") if not text.startswith("azureml://") else text
     return text.rstrip("/").lower() if text.startswith(("/subscriptions/", "azureml://")) else text
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lazward.contract.errors import ArmError, bad_request
 from lazward.domain.sweeps.space import NAME, Branch, Expression, Scalar, Space
+from lazward.domain.tracking.names import MAX_KEY
 
 # Names of the arguments, in the order of the wire.
 ARGUMENTS = {
@@ -32,8 +33,8 @@ def read_space(raw: Any, base: float = math.e, target: str = "properties.searchS
     parameters = {}
     for name, given in sorted(raw.items()):
         at = f"{target}.{name[:80]}"
-        if not NAME.fullmatch(name):
-            reader.fault(at, f"'{name[:80]}' is not a valid parameter name (letters, digits and '_').")
+        if not NAME.fullmatch(name) or len(name) > MAX_KEY:
+            reader.fault(at, f"'{name[:80]}' is not a valid parameter name (up to {MAX_KEY} letters, digits and '_').")
         found = reader.expression(given, at, 0)
         if found:
             parameters[name] = found

@@ -121,6 +121,7 @@ class TestFaults:
         ({}, "", "needs a search space"),
         (None, "", "needs a search space"),
         ({"a b": ["uniform", [0, 1]]}, ".a b", "not a valid parameter name"),
+        ({"x" * 251: ["uniform", [0, 1]]}, "." + "x" * 80, "up to 250"),
         ({"x": ["poisson", [1]]}, ".x", "'poisson' is no search space expression"),
         ({"x": "uniform"}, ".x", "[kind, [arguments]]"),
         ({"x": ["uniform", [1]]}, ".x", "takes 2 arguments (min_value, max_value), not 1"),
