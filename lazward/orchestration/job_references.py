@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lazward.contract.errors import ArmError
+from lazward.domain.jobs import parallel
+from lazward.domain.jobs.checks import MAX_PROCESSES
 from lazward.orchestration import environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import locate
@@ -72,11 +74,15 @@ def check_compute(tx: Tx, workspace: Row, compute: str) -> None:
 
 
 def ask_of(facts: dict[str, Any]) -> Ask:
-    """What a job asks for: resources.properties.cores / gpus / memory, docker_args --memory; one core a process unless told."""
+    """What a job asks for: resources.properties.cores / gpus / memory, docker_args --memory; one core a process unless told. A parallel
+    job that does not say how many processes it wants takes all cores there are."""
     asked = facts.get("resources") or {}
     more = asked.get("properties") or {}
     distribution = facts.get("distribution") or {}
     processes = int(asked.get("instanceCount") or 1) * int(distribution.get("processCountPerInstance") or 1)
+    if facts.get("parallel"):
+        settings = parallel.settings_of(facts["parallel"])
+        processes = settings.instances * (settings.concurrency or MAX_PROCESSES)
     try:
         cores = float(more.get("cores") or processes)
         gpus = int(more.get("gpus") or 0)

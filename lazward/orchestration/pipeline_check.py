@@ -185,7 +185,7 @@ def _step(
         _nested(check, spec, ports, facts, at, above)
         return
     for found in KINDS[facts["jobType"]].problems(facts):
-        check.problems.append(ArmError(found.status, found.code, found.message, f"{at}.{str(found.target or '').removeprefix('properties.')}".rstrip(".")))
+        check.problems.append(ArmError(found.status, found.code, found.message, f"{at}.{str(found.target or '').removeprefix('properties.').removeprefix('parallel.')}".rstrip(".")))
     run = facts.get("trial") if node.kind == "sweep" else facts
     for member, kind in (("environmentId", "environment"), ("codeId", "code")):
         if run and run.get(member):

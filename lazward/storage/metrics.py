@@ -152,7 +152,7 @@ def extents(tx: Tx, key: str, ids: Sequence[str], name: str) -> dict[str, Extent
             sa.select(run.c.id, t.c.step, t.c.at, t.c.value, t.c.low, t.c.high).join(t, t.c.run == run.c.seq)
             .where(run.c.workspace == key, run.c.id.in_(ids[start : start + 500]), t.c.key == name)
         )
-        out |= {row[0]: Extent(*row[1:]) for row in found}
+        out |= {id_: Extent(*row) for id_, *row in found}
     return out
 
 

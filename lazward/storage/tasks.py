@@ -77,8 +77,9 @@ def enqueue(tx: Tx, kind: str, subject: str, state: dict[str, Any], now: float, 
 
 def call_off(tx: Tx, kind: str, subject: str, now: float) -> None:
     """Ends the open task of that kind for the subject, if there is one. A worker that has it in hand finds its lease lost."""
-    mine = sa.update(t).where(t.c.subject == subject, t.c.kind == kind, t.c.status == "InProgress")
-    tx.execute(mine.values(status="Canceled", ended=now, lease_until=0.0, lease_token=None))
+    found = tx.execute(_OPEN_DUE, {"subject": subject, "kind": kind}).first()
+    if found:
+        tx.execute(_UPDATE.values(again=_NONE), {"task": found.id, "status": "Canceled", "ended": now, "lease_until": 0.0, "lease_token": None})
 
 
 def get(tx: Tx, task_id: str) -> Task | None:

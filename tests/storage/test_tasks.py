@@ -110,6 +110,7 @@ class TestAskedForAgain:
         (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
         assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "Succeeded"
 
+
 class TestCallOff:
     def test_ends_what_is_open_and_nothing_else(self, db, clock):
         mine, other, kind = (db.write_now(tasks.enqueue, k, s, {}, clock()) for k, s in (("k", "s"), ("k", "t"), ("j", "s")))

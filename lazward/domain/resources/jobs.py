@@ -72,6 +72,7 @@ class Job(msgspec.Struct, rename="camel"):
     properties: dict[str, Any] | None = None
     is_archived: bool | None = None
     component_id: str | None = None
+    parallel: dict[str, Any] | None = None  # domain/jobs/parallel.py
     # sweep
     trial: Trial | None = None
     search_space: dict[str, Any] | None = None
