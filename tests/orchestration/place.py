@@ -68,6 +68,9 @@ class Environments:
             raise self.error
         return self.environment
 
+    async def prune(self, max_bytes: int | None, max_days: float | None) -> list[Any]:
+        return []
+
 
 class GatewayLog:
     """Instead of Envoy: what it was told to serve."""
