@@ -63,6 +63,13 @@ def _job(parent: str) -> Json:
     return {"properties": {"jobType": "Command", "command": "echo hello", "environmentId": CURATED, "description": "first", "tags": {"a": "1"}}}
 
 
+def _schedule(parent: str) -> Json:
+    return {"properties": {
+        "trigger": {"triggerType": "Cron", "expression": "0 * * * *", "timeZone": "Pacific Standard Time"},
+        "action": {"actionType": "CreateJob", "jobDefinition": _job(parent)["properties"]}, "description": "first", "tags": {"a": "1"},
+    }}
+
+
 KINDS: dict[str, Kind] = {kind.path: kind for kind in [
     Kind("workspaces", lambda parent: {"location": "local", "tags": {"a": "1"}, "properties": {"description": "first"}}, (("properties", "description"), "changed")),
     Kind("registries", lambda parent: {"location": "local", "tags": {"a": "1"}, "properties": {"description": "first"}}, (("properties", "description"), "changed")),
@@ -88,6 +95,7 @@ KINDS: dict[str, Kind] = {kind.path: kind for kind in [
         (("properties", "description"), "changed"), (("properties", "authMode"), "AMLToken"), name="Endpoint",
     ),
     Kind("workspaces/onlineEndpoints/deployments", _deployment, (("properties", "description"), "changed"), name="blue"),
+    Kind("workspaces/schedules", _schedule, (("properties", "description"), "changed")),
     Kind("workspaces/jobs", _job, (("properties", "description"), "changed"), (("properties", "command"), "echo other")),
 ]}
 

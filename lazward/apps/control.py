@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
+import lazward.apps.arm.actions_schedules
 import lazward.apps.arm.actions_usage
 import lazward.domain.resources  # noqa: F401 - fills the REGISTRY
 from lazward import __version__

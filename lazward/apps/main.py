@@ -77,6 +77,7 @@ async def worker(settings: Settings) -> None:
     tasks = Worker(db, runtime, time.time, "worker")
     loop = asyncio.get_running_loop()
     db.on_tasks = lambda: loop.call_soon_threadsafe(tasks.wake.set)
+    db.on_stirred = lambda keys: loop.call_soon_threadsafe(runtime.stir, keys)
     stop = asyncio.Event()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)

@@ -8,6 +8,9 @@ import lazward.domain.resources
 import lazward.orchestration.endpoints
 import lazward.orchestration.housekeeping
 import lazward.orchestration.jobs
+import lazward.orchestration.pipelines
+import lazward.orchestration.schedules
+import lazward.orchestration.sweeps
 import lazward.orchestration.workspaces  # noqa: F401 - these register the handlers
 from lazward.apps.serving.gateway import Gateway
 from lazward.apps.shared import build_authority, build_blobs, load_master_key

@@ -8,14 +8,15 @@ paths are never split.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from lazward.contract.errors import bad_request
+from lazward.contract.errors import ArmError, bad_request
 
 _BINDING = re.compile(r"\$\{\{\s*([^{}]*?)\s*\}\}")
 _OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
-_REFERENCE = re.compile(r"^(inputs|outputs|search_space)\.([A-Za-z_][A-Za-z0-9_]*)(?:\.path)?$")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_REFERENCE = re.compile(rf"^(inputs|outputs|search_space)\.({_NAME}(?:\.(?!path$){_NAME})*)(?:\.path)?$")  # group.member is a name, too
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]")
 
 
@@ -38,13 +39,18 @@ def references(command: str) -> list[tuple[str, str]]:
     return found
 
 
-def check_command(command: str, inputs: set[str], outputs: set[str]) -> None:
-    """Raises ArmError 400 naming a binding that nothing answers; those inside $[[...]] may be absent."""
+def check_command(command: str, inputs: set[str], outputs: set[str], space: Set[str] = frozenset()) -> None:
+    """Raises ArmError 400 naming a binding that nothing answers; those inside $[[...]] may be absent. space: parameters of a sweep."""
     references(command)
+    faults: dict[str, ArmError] = {}
     for group, name in references(_OPTIONAL.sub("", command)):
-        known = inputs if group in ("inputs", "search_space") else outputs
+        known, word = {"inputs": (inputs, "input"), "outputs": (outputs, "output"), "search_space": (space, "parameter in its search space")}[group]
         if name not in known:
-            raise bad_request(f"The command refers to ${{{{{group}.{name}}}}}, but the job has no such {group.rstrip('s')}.", "properties.command")
+            text = f"The command refers to ${{{{{group}.{name}}}}}, but the job has no such {word}."
+            faults[text] = bad_request(text, "properties.command")
+    if faults:
+        found = list(faults.values())
+        raise found[0] if len(found) == 1 else ArmError(400, found[0].code, " ".join(faults), "properties.command", found)
 
 
 def render(command: str, inputs: Mapping[str, Value], outputs: Mapping[str, Value]) -> str:

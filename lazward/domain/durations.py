@@ -17,3 +17,8 @@ def parse_duration(text: str, target: str) -> float:
     if not match or text in ("P", "PT") or text.endswith("T"):
         raise bad_request(f"'{str(text)[:40]}' is not an ISO 8601 duration such as PT5M or P1DT2H.", target)
     return sum(float(value) * unit for value, unit in zip(match.groups(), _UNITS, strict=True) if value)
+
+
+def spell_duration(seconds: float) -> str:
+    """Seconds as an ISO 8601 duration."""
+    return f"PT{seconds:.15g}S"

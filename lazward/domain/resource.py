@@ -53,6 +53,7 @@ class ResourceType:
     tracked: location, tags, identity, sku, kind are top-level members.
     created, updated, deleted: the exact success codes that the clients of this type take (arm-surface.md).
     archivable: properties.isArchived hides it from lists (listViewType).
+    views: other values of listViewType, with what each shows; the first is the default.
     immutable: members of properties that may not change once written.
     provision / deprovision: kind of the durable task that PUT / DELETE starts; present = a long-running operation.
     lookup: value to find it by (resource.lookup).
@@ -70,6 +71,7 @@ class ResourceType:
     deleted: int = 200
     patchable: bool = False
     archivable: bool = False
+    views: Mapping[str, Callable[[Doc], bool]] = field(default_factory=dict)
     versions: bool = False
     newest_first: bool = False
     immutable: frozenset[str] = frozenset()

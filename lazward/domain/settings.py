@@ -87,9 +87,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_job_cores: Annotated[int, _doc("CPU cores that jobs may take together; 0 means all of the machine.", "cores", ge=0)] = 0
     max_job_memory_bytes: Annotated[int, _doc("Memory that jobs may ask for together; 0 means all of the machine.", "bytes", ge=0)] = 0
     default_job_timeout: Annotated[int, _doc("Wall-clock limit of a job that sets none; 0 means no limit.", "seconds", ge=0)] = 0
-
+    schedule_catch_up: Annotated[int, _doc(
+        "When the server was not running at a schedule's time, the last run that was missed is made up for if it is no longer ago than this.", "seconds", ge=0)] = DAY
     input_cache_bytes: Annotated[int, _doc(
         "Size of the cache of files that jobs and deployments read; beyond it those used longest ago are removed.", "bytes", ge=0)] = 50 * GIB
+
+    # Pipelines
+    reuse_max_age_days: Annotated[float, _doc("Steps of pipelines take over the results of an equal step that completed within this time; 0 means however long ago.", "days", ge=0)] = 30.0
 
     # Durability and stopping
     sqlite_synchronous: Annotated[Literal["normal", "full"], _doc(
@@ -160,7 +164,7 @@ PREFIX = "LAZWARD_"
 # Variables of ours that are no settings: written by `lazward env`, read by clients, or handed from us to our own processes and jobs.
 NOT_SETTINGS = frozenset({
     "LAZWARD_SUBSCRIPTION_ID", "LAZWARD_RESOURCE_GROUP", "LAZWARD_WORKSPACE", "LAZWARD_CONFIG",
-    "LAZWARD_RESOLVED_SETTINGS", "LAZWARD_LISTEN_FD", "LAZWARD_LAUNCH",
+    "LAZWARD_RESOLVED_SETTINGS", "LAZWARD_LISTEN_FD", "LAZWARD_LAUNCH", "LAZWARD_PARALLEL", "LAZWARD_PARALLEL_PLAN",
 })
 NOT_SETTINGS_PREFIXES = ("LAZWARD_JOB_", "LAZWARD_SERVE_", "LAZWARD_TEST_")
 

@@ -23,22 +23,30 @@ log = logging.getLogger("lazward.worker")
 @handler("housekeeping")
 async def keep_house(work: Work) -> Outcome:
     """Goes on for ever: puts itself back, whatever becomes of one round."""
-    try:
-        await _round(work)
-    except (LeaseLost, DatabaseAway):
-        raise
-    except Exception:  # no room on the disk, say
-        log.exception("a round of housekeeping failed; the next one is in %g s", EVERY_S)
+    for part in (_forget, _prune, _collect):  # one that fails, for want of room say, does not keep the others from theirs
+        try:
+            await part(work)
+        except (LeaseLost, DatabaseAway):
+            raise
+        except Exception:
+            log.exception("a part of housekeeping failed; it is tried again in %g s", EVERY_S)
     return Outcome("InProgress", delay=EVERY_S)
 
 
-async def _round(work: Work) -> None:
+async def _forget(work: Work) -> None:
+    await work.services.db.write(tasks.prune, work.now() - OPERATIONS_KEPT_S)
+
+
+async def _prune(work: Work) -> None:
+    now = work.now()
+    if now - work.state.get("pruned", 0.0) >= HOUR_S:
+        await prune_caches(work.services)
+        await work.checkpoint(pruned=now)
+
+
+async def _collect(work: Work) -> None:
     runtime: Runtime = work.services
     now = work.now()
-    await runtime.db.write(tasks.prune, now - OPERATIONS_KEPT_S)
-    if now - work.state.get("pruned", 0.0) >= HOUR_S:
-        await prune_caches(runtime)
-        await work.checkpoint(pruned=now)
     lock = try_lock(runtime.settings.layout.removal_lock)
     if lock is None:
         return  # a backup is made: the bytes that its snapshot names must stay

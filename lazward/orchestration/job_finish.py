@@ -152,9 +152,11 @@ def set_state(tx: Tx, key: str, status: str, now: float, change: Callable[[Row],
     if change:
         change(row)
     resources.update(tx, row, now)
-    runs.set_status(tx, row.parent, row.name, status, now)
+    runs.set_status(tx, row.scope, row.name, status, now)
     if status in JOB_OVER:
-        runs_changed(tx, row.parent, now)
+        runs_changed(tx, row.scope, now)
+        if row.parent != row.scope:
+            tx.stirred.add(row.parent)
     return row
 
 

@@ -17,6 +17,7 @@ from lazward.domain.distribution import ports_needed, ranks
 from lazward.domain.durations import parse_duration
 from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.execution.readonly import protect, wrap
+from lazward.orchestration import job_parallel
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.job_env import base_environment, job_environment
 from lazward.orchestration.runtime import Runtime
@@ -40,8 +41,13 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     shared = await asyncio.to_thread(base_environment, runtime, environment, folder, folder / "packages") | variables
     shared |= job_environment(runtime, job, workspace, facts)
     shared |= {f"AZURE_ML_INPUT_{k}": v.text for k, v in inputs.items()} | {f"AZURE_ML_OUTPUT_{k}": v.text for k, v in outputs.items()}
+    if "trial" in (job.doc.get("lazward") or {}):
+        shared |= {f"AZUREML_SWEEP_{k}": v.text for k, v in (outputs | inputs).items()}
     shared |= {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
+    shared |= await asyncio.to_thread(job_parallel.variables, facts, inputs, outputs, folder, _cores(facts, runtime))
     distribution, instances = facts.get("distribution"), int((facts.get("resources") or {}).get("instanceCount") or 1)
+    if facts.get("parallel"):  # one process, the driver, which starts those of all instances
+        distribution, instances = None, 1
     group = ranks(distribution, instances, _free_ports(ports_needed(distribution, instances)))
     logs = folder / "user_logs"
     logs.mkdir()
@@ -58,6 +64,12 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
         timeout_s=parse_duration(limits["timeout"], "properties.limits.timeout") if limits.get("timeout") else runtime.settings.default_job_timeout or None,
         memory_bytes=memory_limit(facts),
     )
+
+
+def _cores(facts: dict[str, Any], runtime: Runtime) -> float:
+    """What the job may use: the cores it asks for, else those of the machine."""
+    asked = ((facts.get("resources") or {}).get("properties") or {}).get("cores")
+    return min(float(asked), runtime.admission.capacity.cores) if asked else runtime.admission.capacity.cores
 
 
 def log_name(index: int, count: int) -> str:
@@ -107,6 +119,7 @@ async def _fetch_code(runtime: Runtime, workspace: Row, facts: dict[str, Any], c
 async def _fetch_inputs(runtime: Runtime, workspace: Row, facts: dict[str, Any], root: Path, say: Any) -> dict[str, Value]:
     root.mkdir()
     values: dict[str, Value] = {}
+    split = job_parallel.input_name(facts)
     for name, given in (facts.get("inputs") or {}).items():
         kind = given["jobInputType"]
         if kind == "literal":
@@ -115,7 +128,7 @@ async def _fetch_inputs(runtime: Runtime, workspace: Row, facts: dict[str, Any],
         target = f"properties.inputs.{name}"
         family = "models" if kind.endswith("_model") else "data"
         place = await runtime.db.read(locate, workspace, given["uri"], target, family)
-        if str(given.get("mode", "")).lower() == DIRECT:
+        if str(given.get("mode", "")).lower() == DIRECT and name != split:
             values[name] = Value(place.readable or place.url or given["uri"], whole=True)
             continue
         path = await _fetch(runtime, place, root / name, kind, target, say)

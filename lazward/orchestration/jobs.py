@@ -17,14 +17,15 @@ from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import environments
+from lazward.orchestration import children, environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
 from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
+from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
-from lazward.orchestration.job_submit import ask_of
+from lazward.orchestration.job_submit import TASKS
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
@@ -68,7 +69,7 @@ async def run_job(work: Work) -> Outcome:
     runtime: Runtime = work.services
     goes_on = False
     try:
-        job, workspace = await _load(runtime, work.subject)
+        job, workspace = await load_job(runtime, work.subject)
         if job is None or workspace is None or job.properties["status"] in JOB_OVER:
             await _clear(runtime, work)
             return Outcome()
@@ -96,7 +97,7 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(work.subject, ask_of(job.properties))
-    if work.state["phase"] == "launched" and (await runtime.executor.poll(_name(work))).state == "unknown":
+    if work.state["phase"] == "launched" and await _launch_is_lost(work, runtime):
         await _start_over(work, runtime, job, workspace)
     if work.state["phase"] == "preparing":
         spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder))
@@ -137,6 +138,14 @@ async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
         await runtime.db.write(_note_waiting, work.subject, reason, work.now())
 
     await _unless_canceled(work, runtime.admission.acquire(work.subject, ask, say))
+
+
+async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
+    """No record of the launch, or one that a worker canceled which wanted to start over and died before it could say so."""
+    status = await runtime.executor.poll(_name(work))
+    if status.state == "ended" and status.reason == "canceled":
+        return not await _cancel_requested(runtime, work.subject)
+    return status.state == "unknown"
 
 
 async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row) -> None:
@@ -270,7 +279,7 @@ async def cancel_job(work: Work) -> Outcome:
     if job is None or job.properties["status"] in JOB_OVER:
         runtime.canceled.pop(work.subject, None)
         return Outcome()
-    running = await runtime.db.read(tasks.open_for, work.subject, "job.run")
+    running = await runtime.db.read(tasks.open_for, work.subject, TASKS[job.properties["jobType"]])
     if running is None:
         runtime.canceled.pop(work.subject, None)
         now = work.now()
@@ -280,13 +289,15 @@ async def cancel_job(work: Work) -> Outcome:
 
 @handler("job.delete")
 async def delete_job(work: Work) -> Outcome:
-    """Cancels what runs, then removes record, run and artifacts."""
+    """Cancels what runs, then removes record, run and artifacts; the jobs below it first, so that none is left without its parent."""
     runtime: Runtime = work.services
-    job, workspace = await _load(runtime, work.subject)
+    job, workspace = await load_job(runtime, work.subject)
     if job is None or workspace is None:
         return Outcome()
     if job.properties["status"] not in JOB_OVER:
         await runtime.db.write(request_cancel, work.subject, work.now())
+        return Outcome("InProgress", delay=0.25)
+    if await runtime.db.write(_delete_children, work.subject, work.now()):
         return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
     await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
@@ -299,10 +310,18 @@ async def delete_job(work: Work) -> Outcome:
     return Outcome(also=gone)
 
 
-async def _load(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
+def _delete_children(tx: Tx, key: str, now: float) -> bool:
+    """Starts the deletion of what hangs below a job; whether there was anything."""
+    below = children.of(tx, key)
+    for row in below:
+        tasks.enqueue(tx, "job.delete", row.key, {}, now)
+    return bool(below)
+
+
+async def load_job(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
     def load(tx: Tx) -> tuple[Row | None, Row | None]:
         job = resources.get(tx, key)
-        return job, resources.get(tx, job.parent) if job else None
+        return job, resources.get(tx, job.scope) if job else None
 
     return await runtime.db.read(load)
 

@@ -29,6 +29,7 @@ class Runtime:
     vault: Any = None  # storage.secrets: encrypted secrets
     gateway: Any = None
     canceled: dict[str, asyncio.Event] = field(default_factory=dict)
+    stirred: dict[str, asyncio.Event] = field(default_factory=dict)
 
     def folder(self, kind: str, key: str) -> Path:
         """Working folder of a job or deployment: below data_dir, named by a hash so that no name can lead elsewhere."""
@@ -36,6 +37,15 @@ class Runtime:
 
     def cancel_event(self, key: str) -> asyncio.Event:
         return self.canceled.setdefault(key, asyncio.Event())
+
+    def stir_event(self, key: str) -> asyncio.Event:
+        """Set when a child of the job has come to its end, or somebody wants the job to stop. A hint: whoever waits on it polls, too."""
+        return self.stirred.setdefault(key, asyncio.Event())
+
+    def stir(self, keys: set[str]) -> None:
+        for key in keys:
+            if event := self.stirred.get(key):
+                event.set()
 
 
 def launch_name(key: str, attempt: int) -> str:

@@ -14,12 +14,13 @@ all callers with one of them asking; then they get DatabaseAway. ADR-0018.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -63,6 +64,7 @@ class Tx:
         self.conn = conn
         self.after: list[Callable[[], None]] = []
         self.tasks_due = False
+        self.stirred: set[str] = set()  # keys of resources whose own work should look again: a child of theirs has changed
 
     @property
     def sqlite(self) -> bool:
@@ -70,6 +72,12 @@ class Tx:
 
     def execute(self, statement: Any, params: Any = None) -> sa.CursorResult[Any]:
         return self.conn.execute(statement, params) if params is not None else self.conn.execute(statement)
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """What the block writes is undone when it raises; the transaction can go on (a savepoint)."""
+        with self.conn.begin_nested():
+            yield
 
     def run_after_commit(self, fn: Callable[[], None]) -> None:
         self.after.append(fn)
@@ -120,6 +128,7 @@ class Database:
         self.url = url
         self.on_tasks: Callable[[], object] | None = on_tasks
         self.patience_s = patience_s
+        self.on_stirred: Callable[[set[str]], object] | None = None  # as on_tasks, with tx.stirred
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
         self._writes = _Door(ThreadPoolExecutor(1 if self.is_sqlite else _PG_POOL, "db-write"))
@@ -167,6 +176,8 @@ class Database:
             callback()
         if tx.tasks_due and self.on_tasks:
             self.on_tasks()
+        if tx.stirred and self.on_stirred:
+            self.on_stirred(tx.stirred)
         return result
 
     def _serially(self, run: Callable[[sa.Connection], T]) -> T:

@@ -18,6 +18,8 @@ from lazward.storage.db import Tx
 from lazward.storage.search import Column, Paging, Reached, where
 from lazward.storage.tables import experiment as t
 
+_SOME = 10_000
+
 
 class Experiment(msgspec.Struct):
     """Times are unix seconds. stage: active | deleted. location: None when artifacts lie in the workspace."""
@@ -182,7 +184,10 @@ def by_seq(tx: Tx, seqs: set[int]) -> dict[int, Experiment]:
 
 def seqs(tx: Tx, key: str, ids: Sequence[str]) -> list[int]:
     """Of the ids that are this workspace's; others are as good as none."""
-    return list(tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.id.in_(list(ids)))).scalars())
+    found: list[int] = []
+    for start in range(0, len(ids), _SOME):  # a statement takes some ten thousand values
+        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.id.in_(list(ids[start : start + _SOME])))).scalars()
+    return found
 
 
 def _update(tx: Tx, found: Experiment, now: float, **values: Any) -> None:

@@ -67,6 +67,15 @@ def log_batch(tx: Tx, key: str, id_: str, metrics: Sequence[Metric], params: Seq
         _log_of_models(tx, key, run, metrics)
 
 
+def take_over(tx: Tx, key: str, source: str, target: str) -> None:
+    """Metrics and params of one run become those of another, new one, too."""
+    old, new = runs.get(tx, key, source), runs.get(tx, key, target)
+    for table in (tables.metric, tables.latest_metric, tables.param):
+        columns = [column for column in table.c if column.name != "run"]
+        wanted = sa.select(sa.literal(new.seq), *columns).where(table.c.run == old.seq)
+        tx.execute(sa.insert(table).from_select([table.c.run, *columns], wanted))
+
+
 def _insert(tx: Tx, run: Run, metrics: Sequence[Metric]) -> None:
     if tx.sqlite or len(metrics) < 4:  # straight to the driver: it takes a row in a fraction of the time that compiling parameters does
         rows = [(run.seq, m.key, m.at, m.step, m.value, m.nan) for m in metrics]
@@ -123,6 +132,28 @@ def history(tx: Tx, key: str, id_: str, name: str, limit: int | None, token: str
     rows: Any = tx.execute(statement if limit is None else statement.limit(limit + 1)).all()
     limit = len(rows) if limit is None else limit
     return [Point(*row[:4]) for row in rows[:limit]], paging.token(rows, limit, len(wanted))
+
+
+class Extent(msgspec.Struct):
+    """How far a metric of a run has come. at: milliseconds, of the latest value. low, high: None while no value is a number."""
+
+    step: int
+    at: int
+    value: float
+    low: float | None
+    high: float | None
+
+
+def extents(tx: Tx, key: str, ids: Sequence[str], name: str) -> dict[str, Extent]:
+    """Run id -> extent, of those runs that have logged the metric; reads no histories."""
+    t, run, out = tables.latest_metric, tables.run, {}
+    for start in range(0, len(ids), 500):
+        found = tx.execute(
+            sa.select(run.c.id, t.c.step, t.c.at, t.c.value, t.c.low, t.c.high).join(t, t.c.run == run.c.seq)
+            .where(run.c.workspace == key, run.c.id.in_(ids[start : start + 500]), t.c.key == name)
+        )
+        out |= {id_: Extent(*row) for id_, *row in found}
+    return out
 
 
 def history_bulk(tx: Tx, key: str, ids: Sequence[str], name: str, limit: int) -> list[Point]:

@@ -91,12 +91,12 @@ def delete(tx: Tx, key: str) -> bool:
 
 def page(
     tx: Tx, type_: str, limit: int, *, parent: str | None = None, under: str | None = None, scope: str | None = None,
-    lookup: str | None = None, archived: bool | None = None, newest_first: bool = False, after: int | None = None,
+    lookup: str | None = None, archived: bool | None = None, since: float = 0.0, newest_first: bool = False, after: int | None = None,
     keep: Callable[[Row], bool] | None = None,
 ) -> tuple[list[Row], int | None]:
     """Rows of a type in creation order and the seq to go on after (None at the end).
 
-    parent: directly below this key; under: anywhere below it; keep: a predicate for what has no column.
+    parent: directly below this key; under: anywhere below it; since: written at or after; keep: a predicate for what has no column.
     """
     given: dict[str, Any] = {"type": type_.lower()}
     for name, value in (("parent", parent), ("scope", scope)):
@@ -107,6 +107,8 @@ def page(
             given[name] = value
     if under is not None:
         given["below"] = _anything_below(under.lower())
+    if since:
+        given["since"] = since
     out: list[Row] = []
     batch = limit + 1 if keep is None else max(200, limit + 1)
     while True:
@@ -127,6 +129,8 @@ def _page(given: frozenset[str], newest_first: bool) -> sa.Select[Any]:
     where = [t.c[name] == sa.bindparam(name) for name in ("type", "parent", "scope", "lookup", "archived") if name in given]
     if "below" in given:
         where.append(_BELOW)
+    if "since" in given:
+        where.append(t.c.updated >= sa.bindparam("since"))
     if "after" in given:
         where.append(t.c.seq < sa.bindparam("after") if newest_first else t.c.seq > sa.bindparam("after"))
     return sa.select(*_COLUMNS).where(*where).order_by(t.c.seq.desc() if newest_first else t.c.seq.asc()).limit(sa.bindparam("batch", type_=sa.Integer))

@@ -76,12 +76,13 @@ def create(
 
 
 def create_job_run(
-    tx: Tx, workspace: str, run_id: str, experiment_name: str, name: str, user: str, tags: dict[str, str], now: float,
+    tx: Tx, workspace: str, run_id: str, experiment_name: str, name: str, user: str, tags: dict[str, str], now: float, parent: str | None = None,
 ) -> str:
-    """The run of a job, in the transaction that makes the job; returns the experiment's id, which is made when it is new.
+    """The run of a job, in the transaction that makes the job; returns the experiment's id, which is made when it is new. parent: the
+    run it is nested in.
     MlflowError RESOURCE_ALREADY_EXISTS when the id is a run's already."""
     experiment = experiments.for_job(tx, workspace, experiment_name, now)
-    _insert(tx, workspace, run_id, experiment, name, SCHEDULED, True, user, now, list(tags.items()))
+    _insert(tx, workspace, run_id, experiment, name, SCHEDULED, True, user, now, [*tags.items(), *([(PARENT, parent)] if parent else [])])
     return experiment.id
 
 

@@ -75,6 +75,13 @@ def enqueue(tx: Tx, kind: str, subject: str, state: dict[str, Any], now: float, 
     return task_id
 
 
+def call_off(tx: Tx, kind: str, subject: str, now: float) -> None:
+    """Ends the open task of that kind for the subject, if there is one. A worker that has it in hand finds its lease lost."""
+    found = tx.execute(_OPEN_DUE, {"subject": subject, "kind": kind}).first()
+    if found:
+        tx.execute(_UPDATE.values(again=_NONE), {"task": found.id, "status": "Canceled", "ended": now, "lease_until": 0.0, "lease_token": None})
+
+
 def get(tx: Tx, task_id: str) -> Task | None:
     found = tx.execute(_ONE, {"task": task_id}).first()
     return Task(*found) if found else None

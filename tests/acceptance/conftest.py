@@ -15,6 +15,12 @@ from pathlib import Path
 
 import pytest
 
+PARTS = (  # of a checkout, what the tests use
+    "cli/jobs/basics", "cli/jobs/single-step", "cli/jobs/pipelines-with-components", "cli/jobs/parallel", "cli/schedules", "cli/assets", "cli/endpoints/online",
+    "cli/resources/compute", "cli/jobs/pipelines/add-column-and-word-count-using-spark/data", "sdk/python/assets", "sdk/python/schedules", "sdk/python/jobs/pipelines",
+    "sdk/python/jobs/single-step/lightgbm", "tutorials/get-started-notebooks",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--examples", default=os.environ.get("LAZWARD_TEST_EXAMPLES"), help="a checkout of Azure/azureml-examples")
@@ -30,7 +36,7 @@ def examples(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     if not (root / "cli" / "jobs").is_dir():
         pytest.fail(f"{root} is no checkout of Azure/azureml-examples: it has no cli/jobs")
     copy = tmp_path_factory.mktemp("examples")
-    for part in ("cli/jobs/basics", "cli/jobs/single-step", "cli/assets", "cli/endpoints/online", "cli/resources/compute", "sdk/python/assets", "cli/jobs/pipelines/add-column-and-word-count-using-spark/data"):
+    for part in PARTS:
         shutil.copytree(root / part, copy / part)
     return copy
 

@@ -16,6 +16,8 @@ import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
 import lazward.domain.resources
 import lazward.orchestration.endpoints
+import lazward.orchestration.pipelines
+import lazward.orchestration.sweeps
 import lazward.orchestration.workspaces  # noqa: F401 - these fill the registries
 from lazward.apps.arm import actions_workspaces, engine
 from lazward.contract.caller import Caller
@@ -65,6 +67,9 @@ class Environments:
         if self.error:
             raise self.error
         return self.environment
+
+    async def prune(self, max_bytes: int | None, max_days: float | None) -> list[Any]:
+        return []
 
 
 class GatewayLog:
@@ -119,6 +124,7 @@ class Place:
         worker = Worker(self.db, self.runtime, time.time, "worker")
         loop = asyncio.get_running_loop()
         self.db.on_tasks = lambda: loop.call_soon_threadsafe(worker.wake.set)
+        self.db.on_stirred = lambda keys: loop.call_soon_threadsafe(self.runtime.stir, keys)
         self._stop = asyncio.Event()
         self._worker = asyncio.create_task(worker.run(self._stop))
 
@@ -130,7 +136,7 @@ class Place:
 
     async def close(self) -> None:
         await self.stop()
-        self.db.on_tasks = None
+        self.db.on_tasks = self.db.on_stirred = None
         for path in (self.folder / "run" / "launches").glob("*.*"):
             (path / "cancel").touch()  # whatever a test left running; its keeper looks for this every second
         self.executor.close()
@@ -188,7 +194,7 @@ class Place:
         return self.facts(f"jobs/{name}")
 
     def open_tasks(self, key: str) -> list[tasks.Task]:
-        kinds = ("job.run", "job.cancel", "job.clear", "job.delete", "deployment.apply", "deployment.delete", "deployment.keep", "endpoint.delete")
+        kinds = ("job.run", "job.cancel", "job.clear", "job.delete", "pipeline.run", "sweep.run", "deployment.apply", "deployment.delete", "deployment.keep", "endpoint.delete")
         return [task for kind in kinds if (task := self.db.read_now(tasks.open_for, key.lower(), kind)) is not None]
 
     @property

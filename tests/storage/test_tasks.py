@@ -109,3 +109,18 @@ class TestAskedForAgain:
         db.write_now(tasks.enqueue, "k", "s", {}, clock())
         (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
         assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "Succeeded"
+
+
+class TestCallOff:
+    def test_ends_what_is_open_and_nothing_else(self, db, clock):
+        mine, other, kind = (db.write_now(tasks.enqueue, k, s, {}, clock()) for k, s in (("k", "s"), ("k", "t"), ("j", "s")))
+        db.write_now(tasks.call_off, "k", "s", clock())
+        assert [db.read_now(tasks.get, task).status for task in (mine, other, kind)] == ["Canceled", "InProgress", "InProgress"]
+        assert db.write_now(tasks.enqueue, "k", "s", {}, clock()) != mine
+
+    def test_who_had_it_in_hand_has_lost_it(self, db, clock):
+        db.write_now(tasks.enqueue, "k", "s", {}, clock())
+        (held,) = db.write_now(tasks.claim, "w", 1, clock(), 30)
+        db.write_now(tasks.call_off, "k", "s", clock())
+        assert not db.write_now(tasks.checkpoint, held, {})
+        assert not db.write_now(tasks.finish, held, "Succeeded", clock())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
+import lazward.apps.arm.actions_schedules
 import lazward.apps.arm.actions_workspaces
 import lazward.domain.resources  # noqa: F401 - these fill REGISTRY and ACTIONS
 from lazward.apps.arm.engine import ACTIONS
@@ -25,7 +26,8 @@ OWN_ROUTES = {
     ("SUB/locations/{location}/vmSizes", "GET"), ("SUB/locations/{location}/usages", "GET"),
 }
 LIMITS = {
-    "workspaces/jobs": "command jobs; other job types answer 501",
+    "workspaces/jobs": "command, pipeline and sweep jobs; AutoML, Spark, labeling and fine-tuning jobs answer 501",
+    "workspaces/schedules": "the action CreateJob; an enabled schedule with InvokeBatchEndpoint, CreateMonitor or ImportData answers 501, a disabled one is stored",
     "workspaces/computes": "AmlCompute and ComputeInstance are records over this machine; other types are stored only",
 }
 

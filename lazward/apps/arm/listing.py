@@ -22,19 +22,21 @@ from lazward.storage.resources import Row
 
 PAGE, MAX_PAGE = 100, 1000
 _ORDER = re.compile(r"(?:createdtime|createdat|creationtime|systemdata/createdat)(?:\s+(asc|desc))?")
-VIEWS = {"activeonly": False, "archivedonly": True, "all": None}
+VIEWS = {"ActiveOnly": False, "ArchivedOnly": True, "All": None}
 
 
 async def collection(ctx: Context, declared: ResourceType, rid: ResourceId) -> Response:
     query = ctx.query
     limit = _page_size(query.get("$top") or query.get("top") or query.get("count") or query.get("maxResults"))
-    view = (query.get("listViewType") or "ActiveOnly").lower()
-    if view not in VIEWS:
-        raise bad_request(f"listViewType is one of ActiveOnly, ArchivedOnly, All, not '{view[:40]}'.", "listViewType")
+    views = declared.views or VIEWS
+    asked = query.get("listViewType") or next(iter(views))
+    view = next((name for name in views if name.lower() == asked.lower()), "")
+    if not view:
+        raise bad_request(f"listViewType is one of {', '.join(views)}, not '{asked[:40]}'.", "listViewType")
     newest = _newest_first(declared, query.get("$orderBy") or query.get("orderBy"))
     token = query.get("$skip") or query.get("$skipToken") or query.get("skip")
     after = None if token in (None, "", "0") else decode_token(token)
-    keep = _predicate(declared, dict(query))
+    keep = _predicate(declared, dict(query), view)
     lookup = query.get("hash") if declared.path.endswith("codes/versions") else None
     where: dict[str, Any] = {"parent": rid.parent.key}
     if lookup is not None:
@@ -83,8 +85,11 @@ def _page_size(text: str | None) -> int:
     return min(int(text[:9]), MAX_PAGE)
 
 
-def _predicate(declared: ResourceType, query: dict[str, str]) -> Callable[[Row], bool] | None:
+def _predicate(declared: ResourceType, query: dict[str, str], view: str) -> Callable[[Row], bool] | None:
     tests: list[Callable[[Row], bool]] = []
+    if declared.views:
+        shows = declared.views[view]
+        tests.append(lambda row: shows(row.doc))
     for name in ("tags", "tag", "properties"):
         if value := query.get(name):
             wanted = [part.partition("=") for part in value.split(",") if part]

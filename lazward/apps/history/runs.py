@@ -23,7 +23,6 @@ from lazward.storage.run_search import Full
 
 Json = dict[str, Any]
 LOG_FOLDERS = ("user_logs", "azureml-logs", "system_logs", "logs/azureml")
-_MODEL_TYPES = {"custom_model": "CustomModel", "mlflow_model": "MLFlowModel", "triton_model": "TritonModel"}
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -287,5 +286,6 @@ def _outputs(ctx: Context, workspace: ResourceId, run: str, values: Any) -> Json
     for name, facts in (values or {}).items():
         if name != "default" and isinstance(facts, dict):
             kind = facts.get("jobOutputType") or "uri_folder"
-            out[name] = {"assetId": facts.get("assetId") or f"{base}{name}/versions/1", "type": _MODEL_TYPES.get(kind, kind)}
+            # azure-ai-ml (1.35 and before) breaks on an output of a model type before it asks where it is; a model is a folder, too.
+            out[name] = {"assetId": facts.get("assetId") or f"{base}{name}/versions/1", "type": "uri_folder" if kind.endswith("_model") else kind}
     return out

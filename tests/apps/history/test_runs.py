@@ -35,7 +35,7 @@ class TestRead:
         assert run["error"] == {"error": {"code": "UserError", "message": "exit code 3"}}
         assert run["inputs"] == {"data": {"assetId": "azureml://d", "type": "uri_file"}}
         assert run["outputs"] == {
-            "model": {"assetId": "azureml://locations/local/workspaces/Ws/data/azureml_job1_output_data_model/versions/1", "type": "MLFlowModel"},
+            "model": {"assetId": "azureml://locations/local/workspaces/Ws/data/azureml_job1_output_data_model/versions/1", "type": "uri_folder"},
             "data": {"assetId": "azureml://given", "type": "uri_folder"},
         }
         assert (await request(app, "GET", "/experiments/train/runs/job1"))[1]["runId"] == "job1"

@@ -1,0 +1,65 @@
+"""The job that one run of a schedule is: its name, its definition, and how it is found again."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from typing import Any
+
+from lazward.domain.resource import Doc
+
+SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME = "azureml.scheduleId", "azureml.scheduleName", "azureml.scheduledTime"
+
+# Members of a job that its submission or its run added; a new job has its own.
+_NOT_COPIED = frozenset({"status", "startTimeUtc", "endTimeUtc", "error", "exit", "waitingFor", "parameters", "isArchived", "provisioningState", "sourceJobId", "displayName"})
+_OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy"})  # in its `properties`
+_MERGED = frozenset({"inputs", "outputs", "settings", "tags", "properties", "environmentVariables"})
+_SERVICE = ("jobServiceType", "port", "nodes", "properties")
+
+
+def stamp(moment: float) -> str:
+    """20270115T080000Z, as Azure ends the names of such jobs; with microseconds where there are any."""
+    at = dt.datetime.fromtimestamp(moment, dt.UTC)
+    return at.strftime("%Y%m%dT%H%M%S") + (f"{at.microsecond:06d}" if at.microsecond else "") + "Z"
+
+
+def copied(source: Doc, source_name: str, changes: Doc) -> Doc:
+    """The definition of a job like `source` (properties of a submitted job), with what `changes` says otherwise."""
+    out = {name: copy.deepcopy(value) for name, value in source.items() if name not in _NOT_COPIED}
+    out["outputs"] = {
+        name: {k: v for k, v in (facts or {}).items() if not (k == "uri" and str(v).endswith(f"/paths/azureml/{source_name}/{name}/"))}
+        for name, facts in (source.get("outputs") or {}).items() if name != "default"
+    }
+    out["services"] = {
+        name: {k: v for k, v in facts.items() if k in _SERVICE} for name, facts in (source.get("services") or {}).items() if name not in ("Tracking", "Studio")
+    }
+    out["properties"] = {name: value for name, value in (source.get("properties") or {}).items() if name not in _OF_THE_RUN}
+    for name, value in changes.items():
+        if name in ("jobType", "sourceJobId", "isArchived") or value in (None, "", {}, []):
+            continue
+        merged = name in _MERGED and isinstance(value, dict) and isinstance(out.get(name), dict)
+        out[name] = {**out[name], **value} if merged else copy.deepcopy(value)
+    return out
+
+
+def job_properties(definition: Doc, name: str, schedule: tuple[str, str], moment: float, tags: dict[str, str]) -> Doc:
+    """What is submitted for the time `moment`. schedule: its id and name. In values and places of inputs and outputs,
+    ${{name}} and ${{creation_context.trigger_time}} stand for the job's name and that time."""
+    out = copy.deepcopy({k: v for k, v in definition.items() if k not in ("sourceJobId", "isArchived")})
+    when = dt.datetime.fromtimestamp(moment, dt.UTC).isoformat().replace("+00:00", "Z")
+    values = {"${{name}}": name, "${{creation_context.trigger_time}}": when}
+    for member in ("inputs", "outputs"):
+        for facts in (out.get(member) or {}).values():
+            for part in ("value", "uri"):
+                if isinstance(facts, dict) and isinstance(facts.get(part), str):
+                    facts[part] = _filled(facts[part], values)
+    out["displayName"] = name
+    out["tags"] = {**(out.get("tags") or {}), **tags}
+    out["properties"] = {**(out.get("properties") or {}), SCHEDULE_ID: schedule[0], SCHEDULE_NAME: schedule[1], SCHEDULED_TIME: when}
+    return out
+
+
+def _filled(text: str, values: dict[str, Any]) -> str:
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
