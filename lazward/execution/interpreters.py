@@ -118,7 +118,7 @@ class Interpreters:
             Path(self.environ.get("MISE_DATA_DIR") or data / "mise") / "installs/python",
             Path("/Library/Frameworks/Python.framework/Versions"),
         ]
-        installed = [v / "bin" for m in managers if m.is_dir() for v in sorted(m.iterdir(), key=_newest_first)]
+        installed = [version / "bin" for manager in managers for version in sorted(_inside(manager), key=_newest_first)]
         # pyenv's and asdf's shims are scripts that may refuse; what they stand for is found above.
         on_path = [Path(p) for p in self.environ.get("PATH", "").split(os.pathsep) if p and not p.rstrip("/").endswith("shims")]
         return [*installed, *on_path, *(Path(f) for f in _FOLDERS)]
@@ -165,6 +165,14 @@ class Interpreters:
 
 def _newest_first(folder: Path) -> tuple[int, ...]:
     return tuple(-int(n) for n in re.findall(r"\d+", folder.name)[:3])
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What a folder holds; nothing when it is not there, or another user's: PYENV_ROOT outlives a change of the user."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 async def _query(path: Path) -> list[str]:

@@ -100,6 +100,21 @@ class TestChoose:
         assert (await machine.interpreters().choose("3.50")).candidates[0].version == "3.50.1"
 
 
+    async def test_another_user_s_folder_is_passed_over(self, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A shell that changes the user keeps PYENV_ROOT."""
+        machine.add("3.10.1")
+        listing = Path.iterdir
+
+        def refused(path: Path):
+            if path.name == "versions":
+                raise PermissionError(13, "Permission denied", str(path))
+            return listing(path)
+
+        monkeypatch.setattr(Path, "iterdir", refused)
+        chosen = await machine.interpreters().choose("3.10")
+        assert not any(str(c.path).startswith(str(machine.folder)) for c in chosen.candidates)
+
+
 class TestAsk:
     async def test_a_file_is_run_once_until_it_changes(self, machine: Machine) -> None:
         path = machine.add("3.50.1")
