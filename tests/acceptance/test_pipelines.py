@@ -105,3 +105,12 @@ def test_l4_072_nyc_taxi(client, examples, tmp_path):
     assert list((folder / "pipeline_job_trained_model").rglob("MLmodel"))
     assert any((folder / "pipeline_job_predictions").rglob("*.csv"))
     assert list((folder / "pipeline_job_score_report").rglob("score.txt"))
+
+
+def test_l4_075_a_sweep_as_a_step(client, examples, mirror, tmp_path):
+    job = submit(client, examples / COMPONENTS / "pipeline_with_hyperparameter_sweep/pipeline.yml", {"jobs.sweep_step.inputs.data.path": f"{mirror}/iris.csv"})
+    children = steps(client, finish(client, job))
+    assert {name: child.status for name, child in children.items()} == {"sweep_step": "Completed", "predict_step": "Completed"}
+    assert len(list(client.jobs.list(parent_job_name=children["sweep_step"].name))) == 5
+    outputs = download(client, children["predict_step"].name, tmp_path) / "named-outputs" / "predict_result"
+    assert any(path.is_file() for path in outputs.rglob("*"))
