@@ -211,8 +211,9 @@ class StoredJobs:
 
     def _asset_id(self, home: Row, job: Row, name: str, facts: dict[str, Any]) -> str:
         base = f"azureml://locations/{self.settings.location}/workspaces/{home.properties['workspaceId']}"
-        if facts.get("assetName") and not str(facts.get("jobOutputType", "")).endswith("_model"):
-            return f"{base}/data/{facts['assetName']}/versions/{facts.get('assetVersion', '1')}"
+        if facts.get("assetName"):
+            family = "models" if str(facts.get("jobOutputType", "")).endswith("_model") else "data"
+            return f"{base}/{family}/{facts['assetName']}/versions/{facts.get('assetVersion', '1')}"
         return f"{base}/data/azureml_{job.name}_output_data_{name}/versions/1"
 
 

@@ -27,6 +27,7 @@ LEASE_S = 30.0
 BEAT_S = LEASE_S / 3
 FIRST_BEAT_S = 2.0  # after a claim: one that has run so long did not kill its worker at once, and its attempts are forgotten
 AWAY_PAUSE_S = 1.0  # before work that the database left in the lurch is begun again
+PAUSE_S, FORGET_S = 1.0, 3600.0  # between tries of a handler that may be tried again, doubling; the count is dropped after that long without a fault
 RELEASE_S = 3.0  # a worker that stops waits no longer for its database
 MAX_ATTEMPTS = 100  # claims in a row without one heartbeat: the task kills its workers
 
@@ -83,13 +84,17 @@ FailureHook = Callable[[Tx, Task, ArmError, float], None]
 
 HANDLERS: dict[str, Handler] = {}
 ON_FAILURE: dict[str, FailureHook] = {}
+TRIES: dict[str, int] = {}
 
 
-def handler(kind: str, on_failure: FailureHook | None = None) -> Callable[[Handler], Handler]:
-    """Registers the handler of a kind. on_failure(tx, task, error, now) words the failure in the resource when the handler raised."""
+def handler(kind: str, on_failure: FailureHook | None = None, tries: int = 1) -> Callable[[Handler], Handler]:
+    """Registers the handler of a kind. on_failure(tx, task, error, now) words the failure in the resource when the handler raised.
+
+    tries: how often a fault of ours in a row (anything but an ArmError below 500) is met by going on from the last checkpoint before it
+    is a failure: a store that is away for a moment must not end work of days."""
 
     def register(fn: Handler) -> Handler:
-        HANDLERS[kind] = fn
+        HANDLERS[kind], TRIES[kind] = fn, tries
         if on_failure:
             ON_FAILURE[kind] = on_failure
         return fn
@@ -244,12 +249,24 @@ class Worker:
         except (LeaseLost, DatabaseAway, asyncio.CancelledError):
             raise
         except Exception as cause:
-            error = as_arm_error(cause)
+            error, now = as_arm_error(cause), self.now()
+            if (again := _again(task, error, now)) is not None:
+                log.warning("%s %s was interrupted and goes on in %.0f s", task.kind, task.subject, again.delay, exc_info=cause)
+                return again
             if not isinstance(cause, ArmError):
                 log.exception("task failed: %s %s", task.kind, task.subject)
             hook = ON_FAILURE.get(task.kind)
-            now = self.now()
             return Outcome("Failed", error, also=(lambda tx: hook(tx, task, error, now)) if hook else None)
+
+
+def _again(task: Task, error: ArmError, now: float) -> Outcome | None:
+    """The task as put back after a fault, or None when that is not to be done (again)."""
+    before = task.state.get("faults") or {"count": 0, "at": now}
+    count = 1 if now - before["at"] > FORGET_S else before["count"] + 1
+    if error.status < 500 or count >= TRIES.get(task.kind, 1) or task.attempts > MAX_ATTEMPTS:
+        return None
+    task.state = {**task.state, "faults": {"count": count, "at": now}}
+    return Outcome("InProgress", delay=PAUSE_S * 2 ** min(count, 10))
 
 
 def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: float) -> None:

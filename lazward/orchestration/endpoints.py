@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import secrets
 
-from lazward.contract.errors import ArmError, bad_request, conflict
+from lazward.contract.errors import bad_request, conflict
 from lazward.orchestration.deployments import end_deployments
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.gateway import DEPLOYMENTS, ENDPOINTS, sync_gateway
+from lazward.orchestration.provisioning import failed, succeeded
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
-from lazward.storage.tasks import Task
 
 
 def new_key() -> str:
@@ -47,27 +47,13 @@ def forget_deployment(tx: Tx, deployment: Row, now: float) -> None:
     resources.update(tx, endpoint, now)
 
 
-def _failed(tx: Tx, task: Task, error: ArmError, now: float) -> None:
-    row = resources.get(tx, task.subject)
-    if row is not None:
-        row.properties["provisioningState"] = "Failed"
-        resources.update(tx, row, now)
-
-
-@handler("endpoint.apply", on_failure=_failed)
+@handler("endpoint.apply", on_failure=failed)
 async def apply_endpoint(work: Work) -> Outcome:
     """The gateway takes what the document says; with the answer the change is live."""
     runtime: Runtime = work.services
     await sync_gateway(runtime)
     now = work.now()
-
-    def done(tx: Tx) -> None:
-        row = resources.get(tx, work.subject)
-        if row is not None and row.properties.get("provisioningState") != "Deleting":
-            row.properties["provisioningState"] = "Succeeded"
-            resources.update(tx, row, now)
-
-    return Outcome(also=done)
+    return Outcome(also=lambda tx: succeeded(tx, work.subject, now))
 
 
 @handler("endpoint.delete")

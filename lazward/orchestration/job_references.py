@@ -19,18 +19,12 @@ from lazward.storage.resources import Row
 
 def check_command(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmError]:
     """What a command job names must be there when it is submitted: compute, environment, code, inputs, datastores of outputs."""
-    problems: list[ArmError] = []
-
-    def attempt(target: str, fn: Callable[..., Any], *args: Any) -> None:
-        try:
-            fn(tx, workspace, *args)
-        except ArmError as error:
-            problems.append(ArmError(400, error.code, error.message, error.target or target))
-
-    attempt("properties.computeId", check_compute, str(facts.get("computeId") or ""))
-    attempt("properties.environmentId", environments.check, facts["environmentId"], "properties.environmentId")
+    problems = [
+        *_tried("properties.computeId", check_compute, tx, workspace, str(facts.get("computeId") or "")),
+        *_tried("properties.environmentId", environments.check, tx, workspace, facts["environmentId"], "properties.environmentId"),
+    ]
     if facts.get("codeId"):
-        attempt("properties.codeId", locate, facts["codeId"], "properties.codeId", "codes")
+        problems += _tried("properties.codeId", locate, tx, workspace, facts["codeId"], "properties.codeId", "codes")
     problems += check_data(tx, workspace, facts)
     try:
         ask_of(facts)
@@ -42,20 +36,22 @@ def check_command(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmErro
 def check_data(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmError]:
     """The data of a job of any kind."""
     problems: list[ArmError] = []
-
-    def attempt(target: str, fn: Callable[..., Any], *args: Any) -> None:
-        try:
-            fn(tx, workspace, *args)
-        except ArmError as error:
-            problems.append(ArmError(400, error.code, error.message, error.target or target))
-
     for name, given in facts["inputs"].items():
         if given["jobInputType"] != "literal":
             family = "models" if given["jobInputType"].endswith("_model") else "data"
-            attempt(f"properties.inputs.{name}", locate, given["uri"], f"properties.inputs.{name}.uri", family)
+            problems += _tried(f"properties.inputs.{name}", locate, tx, workspace, given["uri"], f"properties.inputs.{name}.uri", family)
     for name, given in facts["outputs"].items():
-        attempt(f"properties.outputs.{name}", locate, given["uri"], f"properties.outputs.{name}.uri")
+        problems += _tried(f"properties.outputs.{name}", locate, tx, workspace, given["uri"], f"properties.outputs.{name}.uri")
     return problems
+
+
+def _tried(target: str, fn: Callable[..., Any], *args: Any) -> list[ArmError]:
+    """What is wrong with a reference: nothing, or one error. target: where the fault is, when fn does not say."""
+    try:
+        fn(*args)
+    except ArmError as error:
+        return [ArmError(400, error.code, error.message, error.target or target)]
+    return []
 
 
 def check_compute(tx: Tx, workspace: Row, compute: str) -> None:

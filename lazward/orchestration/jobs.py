@@ -306,6 +306,7 @@ async def delete_job(work: Work) -> Outcome:
     def gone(tx: Tx) -> None:
         remove(tx, work.subject, now)
         runs.delete_job_run(tx, workspace.key, job.name, now)
+        tx.stirred.add(job.parent)
 
     return Outcome(also=gone)
 

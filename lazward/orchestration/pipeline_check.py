@@ -182,6 +182,8 @@ def _step(
         check.problems.append(ArmError(error.status, error.code, error.message, at if not error.target else f"{at}.{error.target}"))
         return
     if node.kind == "pipeline":
+        if facts["settings"].get("default_compute") not in (None, settings.get("default_compute")):
+            check.once("compute", facts["settings"]["default_compute"], f"{at}.settings.default_compute")
         _nested(check, spec, ports, facts, at, above)
         return
     for found in KINDS[facts["jobType"]].problems(facts):
@@ -190,7 +192,7 @@ def _step(
     for member, kind in (("environmentId", "environment"), ("codeId", "code")):
         if run and run.get(member):
             check.once(kind, run[member], f"{at}.{member}")
-    if facts.get("computeId"):
+    if facts.get("computeId") and facts["computeId"] != settings.get("default_compute"):
         check.once("compute", facts["computeId"], f"{at}.computeId")
 
 

@@ -13,6 +13,7 @@ from lazward.domain.pipelines.ports import read, truth
 from lazward.domain.pipelines.reuse import difference
 from lazward.domain.pipelines.steps import outputs_of, properties_of
 from lazward.orchestration import children, reuse
+from lazward.orchestration.pipeline_resume import resume
 from lazward.orchestration.pipeline_values import Values
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
@@ -45,7 +46,6 @@ class Steps:
         self.now = now
         self.settings: dict[str, Any] = job.properties.get("settings") or {}
         self.stopped: dict[str, str] = {}  # node -> key of the nested pipeline that an attempt before this one left unfinished
-        self.resume: Callable[[Tx, str, float], None] | None = None
         self._contents: dict[str, str] = {}
         self._compared = 0
         self.attempt: int = (job.doc.get("lazward") or {}).get("attempt", 1)
@@ -113,10 +113,10 @@ class Steps:
         return out
 
     def _one(self, tx: Tx, draft: Draft, now: float) -> Row:
-        if (key := self.stopped.pop(draft.node, None)) and self.resume and (row := resources.get(tx, key)) is not None:
+        if (key := self.stopped.get(draft.node)) and (row := resources.get(tx, key)) is not None:
             row.doc["lazward"]["attempt"] = self.attempt - 1
             resources.update(tx, row, now)
-            self.resume(tx, key, now)
+            resume(tx, key, now)
             return resources.get(tx, key) or row
         name = children.name_of(self.job, draft.place)
         private, why = draft.private, draft.why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from lazward.contract.errors import ArmError
@@ -10,7 +11,9 @@ from lazward.domain.pipelines.binding import Binding, fill, whole, within
 from lazward.domain.pipelines.graph import Node
 from lazward.domain.pipelines.ports import Port, problem, read, spell
 from lazward.domain.pipelines.steps import input_mode
-from lazward.orchestration.data import account_of, locate, run_folder
+from lazward.domain.resources.jobs import datastore_of
+from lazward.orchestration.copying import copy
+from lazward.orchestration.data import locate, run_folder
 from lazward.orchestration.pipeline_check import SPECIAL
 from lazward.orchestration.runtime import Runtime
 from lazward.storage.resources import Row
@@ -121,33 +124,17 @@ class Values:
                 values = {key: await self.control(child, name) for key, child in rounds}
                 self.gathered[loop.name, name] = {"jobInputType": "literal", "value": json.dumps(values)}
                 continue
-            folder = f"azureml/{self.job.name}/{loop.name}/{name}"
-            account, container = account_of(self.workspace), "azureml-blobstore"
-            store = await self.runtime.db.read(locate, self.workspace, f"azureml://datastores/workspaceblobstore/paths/{folder}", "uri")
-            account, container = store.account or account, store.container or container
-            await self.runtime.blobs.ensure_container(account, container)
+            uri = f"azureml://datastores/{datastore_of(self.job.properties)}/paths/azureml/{self.job.name}/{loop.name}/{name}"
+            at = f"jobs.{loop.name}.outputs.{name}"
+            store = await self.runtime.db.read(locate, self.workspace, uri, at)
             for key, child in rounds:
-                await self._copy(child.properties["outputs"][name], account, container, f"{folder}/{key}")
+                made = await self.runtime.db.read(locate, self.workspace, child.properties["outputs"][name]["uri"], at)
+                file = "/" + made.path.rstrip("/").rsplit("/", 1)[-1] if port.type == "uri_file" else ""
+                await copy(self.runtime, made, replace(store, path=f"{store.path}/{key}{file}"), at)
             table = "paths:\n" + "".join(f"  - folder: ./{key}\n" for key, _ in rounds)
-            await self.runtime.blobs.put(account, container, f"{folder}/MLTable", table.encode())
-            self.gathered[loop.name, name] = {"jobInputType": "mltable", "uri": f"azureml://datastores/workspaceblobstore/paths/{folder}/"}
-
-    async def _copy(self, facts: dict[str, Any], account: str, container: str, into: str) -> None:
-        place = await self.runtime.db.read(locate, self.workspace, facts["uri"], "uri")
-        if not place.account:
-            return
-        base, marker = place.path.rstrip("/"), ""
-        if await self.runtime.blobs.info(place.account, place.container, base):
-            await self.runtime.blobs.put(account, container, f"{into}/{base.rsplit('/', 1)[-1]}", self.runtime.blobs.read(place.account, place.container, base))
-            return
-        while True:
-            page = await self.runtime.blobs.list(place.account, place.container, f"{base}/", "", marker)
-            for blob in page.blobs:
-                name = f"{into}/{blob.name.removeprefix(base + '/')}"
-                await self.runtime.blobs.put(account, container, name, self.runtime.blobs.read(place.account, place.container, blob.name))
-            marker = page.next_marker
-            if not marker:
-                return
+            await self.runtime.blobs.ensure_container(store.account, store.container)
+            await self.runtime.blobs.put(store.account, store.container, f"{store.path}/MLTable", table.encode())
+            self.gathered[loop.name, name] = {"jobInputType": "mltable", "uri": f"{uri}/"}
 
 
 def _origin(child: Row) -> str:

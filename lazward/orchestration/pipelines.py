@@ -28,8 +28,7 @@ from lazward.orchestration.pipeline_end import finish
 from lazward.orchestration.pipeline_loops import Loops
 from lazward.orchestration.pipeline_steps import Steps
 from lazward.orchestration.pipeline_values import Values
-from lazward.orchestration.runtime import Runtime
-from lazward.storage import resources, runs, tasks
+from lazward.orchestration.runtime import Runtime, first_of
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
@@ -52,7 +51,7 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
         request_cancel(tx, child.key, now)
 
 
-@handler("pipeline.run", on_failure=_fail)
+@handler("pipeline.run", on_failure=_fail, tries=9)
 async def run_pipeline(work: Work) -> Outcome:
     runtime: Runtime = work.services
     job, workspace = await load_job(runtime, work.subject)
@@ -79,23 +78,6 @@ async def run_pipeline(work: Work) -> Outcome:
     return Outcome()
 
 
-def resume(tx: Tx, key: str, now: float) -> None:
-    """A pipeline that failed or was canceled goes on where it stopped: steps that completed are kept, the others run again. Raises
-    ArmError 409 for any other job."""
-    row = resources.get(tx, key)
-    if row is None or row.properties["jobType"] != "Pipeline" or row.properties["status"] not in ("Failed", "Canceled"):
-        state = f"it is a {row.properties['jobType']} job, {row.properties['status']}" if row else "there is none"
-        raise ArmError(409, "JobNotResumable", f"Only a pipeline that failed or was canceled is resumed; {state}.", "properties.status")
-    facts, private = row.properties, row.doc.setdefault("lazward", {})
-    private["attempt"] = private.get("attempt", 1) + 1
-    for member in ("error", "endTimeUtc"):
-        facts.pop(member, None)
-    facts["status"] = "Queued"
-    resources.update(tx, row, now)
-    runs.set_status(tx, row.scope, row.name, "Queued", now)
-    tasks.enqueue(tx, "pipeline.run", key, {"phase": "queued", "attempt": private["attempt"]}, now)
-
-
 class PipelineRun:
     def __init__(self, work: Work, runtime: Runtime, job: Row, workspace: Row, graph: Graph, specs: dict[str, dict[str, Any]], told: LineLog):
         settings = job.properties.get("settings") or {}
@@ -107,14 +89,13 @@ class PipelineRun:
         self.progress = Progress(graph, keep_going=bool(settings.get("continue_on_step_failure")))
         self.values = Values(runtime, workspace, job, specs)
         self.steps = Steps(runtime, workspace, job, self.values, work.now)
-        self.steps.resume = resume
         self.loops = Loops(self.steps, self.values)
         self.errors: dict[str, ArmError] = {}  # of steps that could not be submitted
-        self._seen = 0.0
-        self._known: dict[str, str] = {}  # status of each child that was over when it was last seen
+        self._known: dict[str, str] = {}  # status of each child that is over
         self._nodes: dict[str, str] = {}
         self._told_to_stop: set[str] = set()
-        self._open: dict[str, Row] = {}
+        self._open: dict[str, Row] = {}  # children that are not over, as last seen
+        self._over_at_once: list[Row] = []  # reused ones, to be taken in
 
     @classmethod
     async def open(cls, work: Work, runtime: Runtime, job: Row, workspace: Row, told: LineLog) -> PipelineRun:
@@ -146,6 +127,8 @@ class PipelineRun:
             facts = row.doc.get("lazward") or {}
             if facts.get("loop"):
                 self.loops.remember(row)
+                if row.properties["status"] not in JOB_OVER:
+                    self._open[row.key] = row
             elif (at := facts.get("attempt", 1)) == attempt or row.properties["status"] == "Completed":
                 there = latest.get(facts["node"])
                 if there is None or at >= (there.doc["lazward"].get("attempt", 1)):
@@ -160,47 +143,51 @@ class PipelineRun:
             else:
                 self._open[row.key] = row
         restore(self.progress, [(name, ENDS.get(row.properties["status"], "running")) for name, row in latest.items()])
-        self._seen = max((row.updated for row in rows), default=0.0)
 
     # ---- the loop --------------------------------------------------------------------------------------------------------
     async def to_its_end(self) -> str:
         stirred, canceled = self.runtime.stir_event(self.job.key), self.runtime.cancel_event(self.job.key)
         while True:
             stirred.clear()
-            await self._absorb()
-            if canceled.is_set() or await self._cancel_requested():
+            if await self._absorb() or canceled.is_set():
                 self.progress.stop("canceled")
             if self.progress.stopping:
                 await self._stop_children()
             else:
                 await self._begin()
+            if self._over_at_once:
+                continue
             if self.progress.over and not self._open:
                 return self.progress.result()
             if self.progress.stopping and not self._told_to_stop.issuperset(self._open):
                 continue  # the last step has just failed
-            await _first_of(stirred, canceled if not self.progress.stopping else stirred, POLL_S)
+            await first_of(stirred, None if self.progress.stopping else canceled, timeout=POLL_S)
 
-    async def _absorb(self) -> None:
-        rows = await self.runtime.db.read(children.of, self.job.key, self._seen)
-        for row in rows:
-            self._seen = max(self._seen, row.updated)
-            status, facts = row.properties["status"], row.doc.get("lazward") or {}
-            if status not in JOB_OVER:
-                if row.key not in self._known:
-                    self._open[row.key] = row
-                continue
-            if self._known.get(row.key) == status or (status != "Completed" and facts.get("attempt", 1) != self.steps.attempt):
-                continue
-            self._known[row.key], self._nodes[row.key] = status, facts["node"]
-            self._open.pop(row.key, None)
-            self.told(f"{facts['node']}: {row.name} has ended: {status}")
-            if loop := facts.get("loop"):
-                self.loops.remember(row)
-                self._loop_went_on(loop, await self.loops.ended(loop, self.graph))
+    async def _absorb(self) -> bool:
+        """Takes in what has become of the open children; whether the pipeline is asked to stop."""
+        job, changed, gone = await self.runtime.db.read(children.news, self.job.key, self._open)
+        for key in gone:  # somebody has deleted it
+            self._open[key].properties["status"] = "Canceled"
+        at_once, self._over_at_once = self._over_at_once, []
+        for row in [*at_once, *changed, *(self._open[key] for key in gone)]:
+            if row.properties["status"] in JOB_OVER:
+                await self._has_ended(row)
             else:
-                if status == "Completed":
-                    self.values.children[facts["node"]] = row
-                self.progress.ended(facts["node"], ENDS[status])  # type: ignore[arg-type]
+                self._open[row.key] = row
+        return job is None or job.properties["status"] == "CancelRequested"
+
+    async def _has_ended(self, row: Row) -> None:
+        status, facts = row.properties["status"], row.doc["lazward"]
+        self._known[row.key], self._nodes[row.key] = status, facts["node"]
+        self._open.pop(row.key, None)
+        self.told(f"{facts['node']}: {row.name} has ended: {status}")
+        if loop := facts.get("loop"):
+            self.loops.remember(row)
+            self._loop_went_on(loop, await self.loops.ended(loop, self.graph))
+            return
+        if status == "Completed":
+            self.values.children[facts["node"]] = row
+        self.progress.ended(facts["node"], ENDS[status])  # type: ignore[arg-type]
 
     async def _begin(self) -> None:
         while names := self.progress.startable(max(0, ACTIVE - len(self._open))):
@@ -228,8 +215,14 @@ class PipelineRun:
             if isinstance(result, ArmError):
                 self._could_not(draft.node, result)
                 continue
-            self._open[result.key] = result
+            self._is_there(result)
             self.told(f"{draft.node}: submitted as {result.name}" + (f", which reuses {draft.reused}" if draft.reused else ""))
+
+    def _is_there(self, row: Row) -> None:
+        if row.properties["status"] in JOB_OVER:
+            self._over_at_once.append(row)
+        else:
+            self._open[row.key] = row
 
     async def _choose(self, name: str) -> None:
         value = await self.steps.condition(self.graph.nodes[name])
@@ -245,8 +238,7 @@ class PipelineRun:
                 self.progress.ended(name, result)  # type: ignore[arg-type]
             return
         for row in result:
-            if row.properties["status"] not in JOB_OVER:
-                self._open[row.key] = row
+            self._is_there(row)
             self.told(f"{name}: round submitted as {row.name}")
 
     async def _guarded(self, name: str, doing: Any) -> None:
@@ -275,10 +267,6 @@ class PipelineRun:
             if not any(row.doc["lazward"].get("loop") == loop for row in self._open.values()):
                 self.progress.ended(loop, "canceled")
 
-    async def _cancel_requested(self) -> bool:
-        row, _ = await load_job(self.runtime, self.job.key)
-        return row is None or row.properties.get("status") == "CancelRequested"
-
     def outcomes(self, node: str) -> list[tuple[str, str]]:
         """(key, status) of the children of a node that are over; of a loop, of its rounds."""
         rounds = self.loops.rounds.get(node)
@@ -288,12 +276,3 @@ class PipelineRun:
 
     def summary(self) -> str:
         return ", ".join(f"{count} {state}" for state, count in sorted(self.progress.counts.items())) or "nothing to do"
-
-
-async def _first_of(one: asyncio.Event, other: asyncio.Event, timeout: float) -> None:
-    waits = {asyncio.create_task(event.wait()) for event in {one, other}}
-    try:
-        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

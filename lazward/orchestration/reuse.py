@@ -11,8 +11,8 @@ from typing import Any
 
 from lazward.contract.errors import ArmError
 from lazward.domain.pipelines.reuse import digest, parts
+from lazward.domain.resources.jobs import JOBS
 from lazward.domain.uris import parse_uri
-from lazward.orchestration.children import JOBS
 from lazward.orchestration.data import asset, home_of, locate
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
@@ -86,7 +86,7 @@ def _mark(blob: Any) -> str:
 def find(tx: Tx, workspace: str, fingerprint: str, now: float, max_age_days: float) -> tuple[Row | None, str]:
     """The newest completed step with the fingerprint, or why none of those there can be taken."""
     why = "no earlier step has the same component, code, environment and inputs"
-    for row in resources.every(tx, JOBS, scope=workspace, lookup=fingerprint, newest_first=True):
+    for row in resources.every(tx, JOBS.key, scope=workspace, lookup=fingerprint, newest_first=True):
         if row.properties["status"] != "Completed":
             why = f"the step like it, {row.name}, is {row.properties['status'].lower()}"
         elif row.archived:
@@ -100,7 +100,7 @@ def find(tx: Tx, workspace: str, fingerprint: str, now: float, max_age_days: flo
 
 def before(tx: Tx, workspace: str, component: str, node: str) -> dict[str, Any] | None:
     """The parts of the newest step of the same node or component, to compare with."""
-    rows, _ = resources.page(tx, JOBS, RECENT, scope=workspace, newest_first=True)
+    rows, _ = resources.page(tx, JOBS.key, RECENT, scope=workspace, newest_first=True)
     for row in rows:
         facts = row.doc.get("lazward") or {}
         if facts.get("parts") and (facts.get("node") == node or row.properties.get("componentId") == component):

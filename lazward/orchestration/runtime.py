@@ -51,3 +51,13 @@ class Runtime:
 def launch_name(key: str, attempt: int) -> str:
     """The deterministic name under which the executor knows an attempt."""
     return f"{hashlib.sha256(key.encode()).hexdigest()[:24]}-{attempt}"
+
+
+async def first_of(*events: asyncio.Event | None, timeout: float) -> None:
+    """Until one of the events is set, or `timeout` seconds have passed."""
+    waits = [asyncio.create_task(event.wait()) for event in events if event is not None]
+    try:
+        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -22,6 +22,8 @@ from lazward.domain.schedules.runs import copied, job_properties, stamp
 from lazward.domain.schedules.trigger import last_between, next_after, read_trigger
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.job_create import context_of, create
+from lazward.orchestration.provisioning import succeeded
+from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
 from lazward.storage.db import Database, Tx
@@ -246,16 +248,10 @@ def _clear_note(tx: Tx, row: Row, now: float) -> None:
 async def apply_schedule(work: Work) -> Outcome:
     """The operation that clients poll; what they asked for holds since its transaction."""
     now = work.now()
-
-    def done(tx: Tx) -> None:
-        row = resources.get(tx, work.subject)
-        if row is not None and row.properties.get("provisioningState") != "Deleting":
-            row.properties["provisioningState"] = "Succeeded"
-            resources.update(tx, row, now)
-
-    return Outcome(also=done)
+    return Outcome(also=lambda tx: succeeded(tx, work.subject, now))
 
 
 @handler("schedule.delete")
 async def delete_schedule(work: Work) -> Outcome:
-    return Outcome(also=lambda tx: resources.delete(tx, work.subject) and None)
+    now = work.now()
+    return Outcome(also=lambda tx: remove(tx, work.subject, now))

@@ -8,14 +8,12 @@ from typing import Any
 from lazward.contract.errors import ArmError
 from lazward.domain.sweeps.machine import End
 from lazward.domain.sweeps.plan import Sweep
+from lazward.orchestration.copying import copy
 from lazward.orchestration.data import locate, run_folder
 from lazward.orchestration.job_finish import register_outputs, submitter
 from lazward.orchestration.runtime import Runtime
 from lazward.orchestration.sweep_trials import trial_of
 from lazward.storage import run_search, runs
-from lazward.storage.blobs import metadata
-from lazward.storage.blobs.metadata import Draft
-from lazward.storage.blobs.records import BlobInfo, BlobKey
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -51,8 +49,8 @@ def metrics_of(tx: Tx, rows: Mapping[int, Row]) -> list[str]:
 
 
 async def take_outputs(runtime: Runtime, workspace: Row, job: Row, best: Row) -> None:
-    """Makes the named outputs of the best trial the sweep's, at the places that the sweep's outputs name. By reference to the same
-    bytes, so of any size in no time. Can be repeated."""
+    """Makes the named outputs of the best trial the sweep's, at the places that the sweep's outputs name. Can be
+    repeated."""
     for name, given in (job.properties.get("outputs") or {}).items():
         source = (best.properties.get("outputs") or {}).get(name)
         if name == "default" or source is None:
@@ -60,27 +58,7 @@ async def take_outputs(runtime: Runtime, workspace: Row, job: Row, best: Row) ->
         target = f"outputs.{name}"
         here = await runtime.db.read(locate, workspace, source["uri"], target)
         there = await runtime.db.read(locate, workspace, given["uri"], target)
-        if not there.account:
-            raise ArmError(400, "OutputNotWritable", f"The output '{name}' is to go to '{given['uri'][:200]}', which is outside of this server's storage.", target)
-        await runtime.blobs.ensure_container(there.account, there.container)
-        base, to = here.path.rstrip("/"), there.path.rstrip("/")
-        for blob in await _below(runtime, here.account, here.container, base):
-            key = BlobKey(there.account, there.container, f"{to}{blob.name.removeprefix(base)}".lstrip("/"))
-            await runtime.db.write(metadata.copy, blob.key, key, runtime.now(), _as_it_is, lambda _: None)
-
-
-async def _below(runtime: Runtime, account: str, container: str, base: str) -> list[BlobInfo]:
-    """The blob of this name, and those in the folder of this name."""
-    out, marker = [], ""
-    while True:
-        page = await runtime.blobs.list(account, container, base, marker=marker)
-        out += [blob for blob in page.blobs if blob.name == base or blob.name.startswith(base + "/")]
-        if not (marker := page.next_marker):
-            return out
-
-
-def _as_it_is(found: BlobInfo) -> Draft:
-    return Draft(found.kind, (), dict(found.headers), dict(found.meta), found.tags, found.access, found.blocks)
+        await copy(runtime, here, there, target)
 
 
 def write_end(tx: Tx, row: Row, workspace: Row, end: End, best: Row | None, error: ArmError | None, now: float) -> None:

@@ -23,12 +23,12 @@ from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import children
 from lazward.orchestration.bayesian import Past, ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
-from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
+from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.job_finish import set_state
 from lazward.orchestration.job_prepare import remove_tree
-from lazward.orchestration.jobs import request_cancel
+from lazward.orchestration.jobs import load_job, request_cancel
 from lazward.orchestration.logs import LineLog, LogPump
-from lazward.orchestration.runtime import Runtime
+from lazward.orchestration.runtime import Runtime, first_of
 from lazward.orchestration.sweep_finish import error_of, metrics_of, take_outputs, write_end
 from lazward.orchestration.sweep_trials import best_of, past_of, settle, state_of, stop_trial, submit_trial, trial_of
 from lazward.storage import metrics, resources, tasks
@@ -40,8 +40,6 @@ log = logging.getLogger("lazward.worker")
 
 POLL_S, METRICS_POLL_S = 5.0, 1.0  # the second while a policy looks at what running trials log; the end of a trial wakes us at once
 AT_ONCE = 16  # trials submitted in one transaction
-OVERLAP_S = 60.0  # a document carries the time at which its writer began, which may be a while before it was there to be seen
-TRIES, PAUSE_S = 8, 1.0  # after a fault of ours: put back, the pause doubling with each try
 REASONS = {"timeout": "the sweep has reached its limits.timeout", "failures": "the sweep is given up: all its first trials failed"}
 
 
@@ -58,30 +56,16 @@ def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
     tasks.enqueue(tx, "job.clear", task.subject, {"attempt": 0}, now)
 
 
-@handler("sweep.run", on_failure=_fail)
+@handler("sweep.run", on_failure=_fail, tries=9)
 async def run_sweep(work: Work) -> Outcome:
     runtime: Runtime = work.services
 
-    def load(tx: Tx) -> tuple[Row | None, Row | None]:
-        job = resources.get(tx, work.subject)
-        return job, resources.get(tx, job.scope) if job else None
-
-    job, workspace = await runtime.db.read(load)
+    job, workspace = await load_job(runtime, work.subject)
     try:
         if job is not None and workspace is not None and job.properties["status"] not in JOB_OVER:
             await _Running(work, runtime, job, workspace).to_the_end()
         await asyncio.to_thread(remove_tree, _logs(runtime, work.subject))
         return Outcome()
-    except (ArmError, LeaseLost):
-        raise
-    except Exception:
-        # Every step can be done again: a database or store that is away for a moment must not end a sweep of days.
-        tries = work.state.get("tries", 0) + 1
-        if tries > TRIES:
-            raise
-        log.exception("the sweep %s was interrupted; try %d", work.subject, tries)
-        work.task.state = {**work.state, "tries": tries}
-        return Outcome("InProgress", delay=PAUSE_S * 2**tries)
     finally:
         runtime.canceled.pop(work.subject, None)
         runtime.stirred.pop(work.subject, None)
@@ -103,7 +87,6 @@ class _Running:
         self.sweep: Sweep = read_sweep(job.properties)[0]
         self.seed = job.key if self.sweep.seed is None else str(self.sweep.seed)
         self.rows: dict[int, Row] = {}
-        self.seen = 0.0  # up to when (unix seconds) changes of trials were read
         self.extents: dict[str, metrics.Extent] = {}  # by trial's name, when its history was read
         self.histories: dict[str, list[float]] = {}
         self.judged: dict[str, int] = {}  # the last interval a trial was judged at; after a restart it is judged there once more
@@ -114,6 +97,8 @@ class _Running:
         await self.runtime.blobs.ensure_container(account, ARTIFACTS)
         # The one log of a sweep that the SDK streams.
         pump = LogPump(self.runtime.blobs, account, ARTIFACTS, {f"{run_folder(self.job.name)}/azureml-logs/hyperdrive.txt": self.say.path})
+        trials = await self.runtime.db.read(children.of, self.job.key)  # what the workers before this one have submitted
+        self.rows = dict(sorted((trial_of(row)["number"], row) for row in trials))
         async with pump.running():
             if work.state["phase"] == "queued":
                 await self._begin()
@@ -154,7 +139,7 @@ class _Running:
             if any(isinstance(effect, Start) for effect in effects) and self._room():
                 continue  # more to start than one transaction takes
             poll = METRICS_POLL_S if self.sweep.policy else POLL_S
-            await _first_of(stir, None if canceled else cancel, timeout=min(poll, left) if left > 0 else poll)
+            await first_of(stir, None if canceled else cancel, timeout=min(poll, left) if left > 0 else poll)
 
     def _room(self) -> bool:
         live = sum(state_of(row).state in ("live", "stopping") for row in self.rows.values())
@@ -167,14 +152,11 @@ class _Running:
 
     async def _look(self) -> bool:
         """Reads what has changed of the trials; whether the sweep is asked to stop."""
-        began, since = self.work.now(), self.seen - OVERLAP_S
-
-        def look(tx: Tx) -> tuple[list[Row], Row | None]:
-            return children.of(tx, self.job.key, since=max(0.0, since)), resources.get(tx, self.job.key)
-
-        changed, job = await self.runtime.db.read(look)
-        self.rows = dict(sorted((self.rows | {trial_of(row)["number"]: row for row in changed}).items()))
-        self.seen = began
+        live = {row.key: row for row in self.rows.values() if row.properties["status"] not in JOB_OVER}
+        job, changed, gone = await self.runtime.db.read(children.news, self.job.key, live)
+        self.rows |= {trial_of(row)["number"]: row for row in changed}
+        for key in gone:  # somebody has deleted it
+            live[key].properties["status"] = "Canceled"
         return job is None or job.properties["status"] == "CancelRequested"
 
     async def _settle(self) -> None:
@@ -273,12 +255,3 @@ class _Running:
 
     def _write_end(self, tx: Tx, end: End, best: Row | None, error: ArmError | None, now: float) -> None:
         set_state(tx, self.job.key, end.status, now, lambda row: write_end(tx, row, self.workspace, end, best, error, now))
-
-
-async def _first_of(*events: asyncio.Event | None, timeout: float) -> None:
-    waits = [asyncio.create_task(event.wait()) for event in events if event is not None]
-    try:
-        await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

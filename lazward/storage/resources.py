@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -42,6 +42,8 @@ _COLUMNS = [t.c[name] for name in Row.__struct_fields__]
 
 _KEY = t.c.key == sa.bindparam("wanted")
 _ONE = sa.select(*_COLUMNS).where(_KEY)
+_ETAGS = sa.select(t.c.key, t.c.etag).where(t.c.key.in_(sa.bindparam("keys", expanding=True)))
+_SEVERAL = sa.select(*_COLUMNS).where(t.c.key.in_(sa.bindparam("keys", expanding=True))).order_by(t.c.seq)
 _SEQ = sa.select(t.c.seq).where(_KEY)
 _INSERT = sa.insert(t).returning(t.c.seq)
 _UPDATE = sa.update(t).where(_KEY)
@@ -54,6 +56,14 @@ _BY_LOOKUP = sa.select(*_COLUMNS).where(t.c.type.in_(sa.bindparam("types", expan
 def get(tx: Tx, key: str) -> Row | None:
     found = tx.execute(_ONE, {"wanted": key.lower()}).first()
     return Row(*found) if found else None
+
+
+def changed(tx: Tx, known: Mapping[str, str]) -> tuple[list[Row], set[str]]:
+    """Of the resources with these keys and etags, those that are other than known, and the keys of those that are gone."""
+    have = {found.key: found.etag for found in tx.execute(_ETAGS, {"keys": list(known)})} if known else {}
+    other = [key for key, etag in have.items() if etag != known[key]]
+    rows = [Row(*found) for found in tx.execute(_SEVERAL, {"keys": other})] if other else []
+    return rows, known.keys() - have.keys()
 
 
 def exists(tx: Tx, key: str) -> bool:
@@ -91,12 +101,12 @@ def delete(tx: Tx, key: str) -> bool:
 
 def page(
     tx: Tx, type_: str, limit: int, *, parent: str | None = None, under: str | None = None, scope: str | None = None,
-    lookup: str | None = None, archived: bool | None = None, since: float = 0.0, newest_first: bool = False, after: int | None = None,
+    lookup: str | None = None, archived: bool | None = None, newest_first: bool = False, after: int | None = None,
     keep: Callable[[Row], bool] | None = None,
 ) -> tuple[list[Row], int | None]:
     """Rows of a type in creation order and the seq to go on after (None at the end).
 
-    parent: directly below this key; under: anywhere below it; since: written at or after; keep: a predicate for what has no column.
+    parent: directly below this key; under: anywhere below it; keep: a predicate for what has no column.
     """
     given: dict[str, Any] = {"type": type_.lower()}
     for name, value in (("parent", parent), ("scope", scope)):
@@ -107,8 +117,6 @@ def page(
             given[name] = value
     if under is not None:
         given["below"] = _anything_below(under.lower())
-    if since:
-        given["since"] = since
     out: list[Row] = []
     batch = limit + 1 if keep is None else max(200, limit + 1)
     while True:
@@ -129,8 +137,6 @@ def _page(given: frozenset[str], newest_first: bool) -> sa.Select[Any]:
     where = [t.c[name] == sa.bindparam(name) for name in ("type", "parent", "scope", "lookup", "archived") if name in given]
     if "below" in given:
         where.append(_BELOW)
-    if "since" in given:
-        where.append(t.c.updated >= sa.bindparam("since"))
     if "after" in given:
         where.append(t.c.seq < sa.bindparam("after") if newest_first else t.c.seq > sa.bindparam("after"))
     return sa.select(*_COLUMNS).where(*where).order_by(t.c.seq.desc() if newest_first else t.c.seq.asc()).limit(sa.bindparam("batch", type_=sa.Integer))

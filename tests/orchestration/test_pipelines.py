@@ -13,7 +13,7 @@ from lazward.contract.errors import ArmError
 from lazward.domain.resource import Doc
 from lazward.orchestration import children
 from lazward.orchestration.jobs import request_cancel
-from lazward.orchestration.pipelines import resume
+from lazward.orchestration.pipeline_resume import resume
 from lazward.storage import resources
 from tests.orchestration.place import HOME
 

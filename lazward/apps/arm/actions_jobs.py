@@ -13,7 +13,7 @@ from lazward.contract.mlflow import MlflowError
 from lazward.domain.resource import Doc, WriteContext
 from lazward.orchestration.job_submit import submit
 from lazward.orchestration.jobs import request_cancel
-from lazward.orchestration.pipelines import resume
+from lazward.orchestration.pipeline_resume import resume
 from lazward.storage import resources, runs
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row

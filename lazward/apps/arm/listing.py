@@ -50,21 +50,28 @@ async def collection(ctx: Context, declared: ResourceType, rid: ResourceId) -> R
     # A version's container is made with the first version, so before that its list is empty; clients count on it.
     place = rid.parent.parent if declared.versions else rid.parent
 
-    def load(tx: Tx) -> tuple[list[Row], int | None]:
+    def load(tx: Tx, after: int | None) -> tuple[list[Row], int | None]:
         if told and (missing := first_missing(tx, place)):
             raise missing
         archived = VIEWS[view] if declared.archivable else None
         return resources.page(tx, declared.key, limit, newest_first=newest, after=after, archived=archived, keep=keep, **where)
 
-    rows, more = await ctx.db.read(load)
+    rows, more = await ctx.db.read(load, after)
     if len(rid.segments) == 1 or lookup is not None:  # beyond the place that the caller was asked about
-        rows = [row for row in rows if await ctx.may(declared.action("read"), row.id)]
+        rows = await _allowed(ctx, declared, rows)
+        while more is not None and not rows:  # clients that look at one page must not take another's resources for none
+            rows, more = await ctx.db.read(load, more)
+            rows = await _allowed(ctx, declared, rows)
     body: Doc = {"value": [document(declared, row) for row in rows]}
     if more is not None:
         params = [(k, v) for k, v in query.multi_items() if k not in ("$skip", "$skipToken", "skip")]
         path = quote(ctx.request.scope["path"])
         body["nextLink"] = f"{ctx.services.base_url}{path}?{urlencode([*params, ('$skip', encode_token(more))])}"
     return json_response(body)
+
+
+async def _allowed(ctx: Context, declared: ResourceType, rows: list[Row]) -> list[Row]:
+    return [row for row in rows if await ctx.may(declared.action("read"), row.id)]
 
 
 def _newest_first(declared: ResourceType, order: str | None) -> bool:

@@ -128,7 +128,7 @@ def _plain(text: Any) -> Any:
     return text.rstrip("/").lower() if text.startswith(("/subscriptions/", "azureml://")) else text
 
 
-def _datastore(properties: Doc) -> str:
+def datastore_of(properties: Doc) -> str:
     """The datastore of outputs that name none."""
     named = str((properties.get("settings") or {}).get("default_datastore") or "").rstrip("/").rsplit("/", 1)[-1].removeprefix("azureml:")
     return named if _NAME.fullmatch(named) else "workspaceblobstore"
@@ -155,8 +155,8 @@ def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
     for output, facts in outputs.items():
         facts["jobOutputType"] = facts.get("jobOutputType") or "uri_folder"
         facts["mode"] = facts.get("mode") or "ReadWriteMount"
-        uri = facts.get("uri") or f"azureml://datastores/{_datastore(properties)}/paths/azureml/{name}/{output}/"
-        facts["uri"] = uri.replace("${{name}}", name).replace("${{output_name}}", output).replace("${{default_datastore}}", f"azureml://datastores/{_datastore(properties)}")
+        uri = facts.get("uri") or f"azureml://datastores/{datastore_of(properties)}/paths/azureml/{name}/{output}/"
+        facts["uri"] = uri.replace("${{name}}", name).replace("${{output_name}}", output).replace("${{default_datastore}}", f"azureml://datastores/{datastore_of(properties)}")
     # Exactly this form, without /paths/: the SDK streams the logs from below it.
     outputs["default"] = {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{name}"}
     properties["outputs"] = outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lazward.contract.ids import ML
 from tests.control_plane import Plane
 from tests.make import CURATED
 
@@ -64,3 +65,14 @@ class TestFilters:
         page = plane.get(f"{home}/data/d/versions?tags=odd=0&$top=2&listViewType=All")
         more = plane.ok("GET", page["nextLink"].removeprefix(plane.chain.services.base_url)).json
         assert [d["name"] for d in (*page["value"], *more["value"])] == ["4", "2", "0"] and "nextLink" not in more
+
+
+class TestPages:
+    def test_one_that_may_be_read_is_found_behind_pages_that_may_not(self, plane: Plane):
+        first, second, third = plane.workspace(), plane.workspace(), plane.workspace()
+        mine = plane.get(second)["id"]
+        plane.authority.rights["one"] = [(f"{ML}/workspaces/read", mine)]
+        page = plane.get(f"{plane.subscription}/providers/{ML}/workspaces?$top=1", token="one")
+        assert [doc["id"] for doc in page["value"]] == [mine]
+        assert first != second != third
+        assert "nextLink" in page  # there are more; which, is nobody's business
