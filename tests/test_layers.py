@@ -139,6 +139,7 @@ ELSEWHERE = {
     "orchestration/job_finish.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_prepare.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_submit.py": "tests/orchestration/test_jobs.py",
+    "orchestration/job_ready.py": "tests/orchestration/test_job_queue.py",
     "orchestration/job_references.py": "tests/orchestration/test_jobs.py",
     "orchestration/copying.py": "tests/orchestration/test_sweeps.py",
     "orchestration/pipeline_check.py": "tests/orchestration/test_pipelines.py",

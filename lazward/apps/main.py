@@ -62,7 +62,7 @@ async def worker(settings: Settings) -> None:
     """Durable tasks and job execution. One at a time per data dir: the lock file proves that a predecessor is dead."""
     from lazward.apps.worker import build_runtime, standing_work
     from lazward.orchestration.durable import Worker
-    from lazward.orchestration.jobs import restore_admissions
+    from lazward.orchestration.job_queue import restore_admissions
     from lazward.orchestration.restored import settle_once
 
     lock = (settings.layout.run / "worker.lock").open("w")
@@ -72,8 +72,8 @@ async def worker(settings: Settings) -> None:
         await asyncio.sleep(0.02)
     runtime = await asyncio.to_thread(build_runtime, settings, db)
     await settle_once(db, settings.layout.restored_mark, time.time())
-    for key, ask in (await db.read(restore_admissions)).items():
-        runtime.admission.hold(key, ask)
+    for job in await db.read(restore_admissions):
+        runtime.admission.hold(job)
     tasks = Worker(db, runtime, time.time, "worker")
     loop = asyncio.get_running_loop()
     db.on_tasks = lambda: loop.call_soon_threadsafe(tasks.wake.set)

@@ -86,6 +86,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Jobs
     max_job_cores: Annotated[int, _doc("CPU cores that jobs may take together; 0 means all of the machine.", "cores", ge=0)] = 0
     max_job_memory_bytes: Annotated[int, _doc("Memory that jobs may ask for together; 0 means all of the machine.", "bytes", ge=0)] = 0
+    max_workspace_jobs: Annotated[int, _doc("Command jobs (steps of pipelines and trials too) that one workspace may run at once; 0 means no limit.", "jobs", ge=0)] = 0
+    max_workspace_cores: Annotated[int, _doc(
+        "Cores that the jobs of one workspace may hold at once; a job that asks for more counts as all of them. 0 means no limit.", "cores", ge=0)] = 0
+    max_user_jobs: Annotated[int, _doc("Command jobs that one user may run at once in a workspace; 0 means no limit.", "jobs", ge=0)] = 0
+    max_user_cores: Annotated[int, _doc("Cores that one user's jobs may hold at once in a workspace; 0 means no limit.", "cores", ge=0)] = 0
     default_job_timeout: Annotated[int, _doc("Wall-clock limit of a job that sets none; 0 means no limit.", "seconds", ge=0)] = 0
     schedule_catch_up: Annotated[int, _doc(
         "When the server was not running at a schedule's time, the last run that was missed is made up for if it is no longer ago than this.", "seconds", ge=0)] = DAY

@@ -1,113 +1,108 @@
-"""Who may run now: jobs get the cores, memory and GPUs they ask for, first come first served; a waiting one knows why.
+"""Who may run now, by the rules of domain/queue: jobs get the cores, memory and GPUs they ask for in their order, and waiting ones are told
+why they wait.
 
-The holdings live in memory; they follow from the tasks, so a new worker restores them before it claims any (restore()).
+The holdings live in memory; they follow from the tasks, so a new worker restores them before it claims any (job_queue.restore). The
+order follows from the jobs alone, so it is the same after a restart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import bisect
+import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import msgspec
 
 from lazward.domain.ports import Capacity
+from lazward.domain.queue.order import Ask, Job, Limits, fitted, free, position, startable
+from lazward.domain.queue.reasons import reasons
 
-NEAR = 10  # places from the head of the queue that are told exactly
+log = logging.getLogger("lazward.worker")
 
+TELL_EVERY_S = 0.5  # however often the queue moves, each waiting job is told no more often; who starts sooner is not told at all
 
-class Ask(msgspec.Struct, frozen=True):
-    cores: float = 1.0
-    memory_bytes: int = 0
-    gpus: int = 0
-
-    def limited(self, capacity: Capacity) -> Ask:
-        """At most the whole machine: an ask for more cores than there are runs alone instead of never."""
-        return Ask(min(self.cores, capacity.cores), self.memory_bytes, self.gpus)
-
-
-@dataclass(eq=False)
-class Waiting:
-    """reason: why it waits, as of now. news: set when it is admitted or its reason changes."""
-
-    key: str
-    ask: Ask
-    admitted: bool = False
-    reason: str = ""
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+Tell = Callable[[dict[str, str]], Awaitable[bool]]  # gets key -> reason of the jobs whose reason is new; whether to call it again
 
 
 class Admission:
-    def __init__(self, capacity: Capacity):
+    """tell: called with what is new, never twice at once; what it raises is logged, and the same is told again later."""
+
+    def __init__(self, capacity: Capacity, limits: Limits | None = None, tell: Tell | None = None, tell_every_s: float = TELL_EVERY_S):
         self.capacity = capacity
-        self._held: dict[str, Ask] = {}
-        self._queue: list[Waiting] = []
+        self.limits = limits or Limits()
+        self._tell = tell
+        self._tell_every_s = tell_every_s
+        self._held: dict[str, Job] = {}
+        self._queue: list[Job] = []  # sorted by position()
+        self._admitted: dict[str, asyncio.Event] = {}  # of those in the queue
+        self._said: dict[str, str] = {}
+        self._moved = False  # since it was told last
+        self._more = False  # for the teller to do
+        self._telling: asyncio.Task[None] | None = None
 
-    def hold(self, key: str, ask: Ask) -> None:
+    def hold(self, job: Job) -> None:
         """Counts a job that runs already (after a restart), whatever is free."""
-        self._held[key] = ask.limited(self.capacity)
+        self._held[job.key] = self._fitted(job)
 
-    async def acquire(self, key: str, ask: Ask, say: Callable[[str], Awaitable[None]]) -> None:
-        """Returns when the job may start. `say` gets the reason each time it changes. Cancelling the call leaves the queue."""
-        if key in self._held:
+    async def acquire(self, job: Job) -> None:
+        """Returns when the job may start. Cancelling the call leaves the queue."""
+        if job.key in self._held:
             return
-        me = Waiting(key, ask.limited(self.capacity))
-        self._queue.append(me)
+        job, admitted = self._fitted(job), asyncio.Event()
+        bisect.insort(self._queue, job, key=position)
+        self._admitted[job.key] = admitted
         self._admit()
-        said = ""
         try:
-            while not me.admitted:
-                me.news.clear()
-                if me.reason != said:
-                    said = me.reason
-                    await say(said)
-                else:
-                    await me.news.wait()
+            await admitted.wait()
         finally:
-            if me in self._queue:
-                self._queue.remove(me)
+            if not admitted.is_set():
+                self._leave(job)
                 self._admit()
 
     async def release(self, key: str) -> None:
         if self._held.pop(key, None) is not None:
             self._admit()
 
-    def _admit(self) -> None:
-        # Strictly in order: a big job at the head is not passed for ever by small ones behind it.
-        while self._queue:
-            ask, free = self._queue[0].ask, self.free()
-            if ask.cores > free.cores + 1e-9 or ask.memory_bytes > free.memory_bytes or ask.gpus > free.gpus:
-                break
-            first = self._queue.pop(0)
-            self._held[first.key] = first.ask
-            first.admitted = True
-            first.news.set()
-        self._tell()
-
-    def _tell(self) -> None:
-        free = self.free()
-        for place, one in enumerate(self._queue):
-            reason = self._reason(place, one.ask, free)
-            if reason != one.reason:
-                one.reason = reason
-                one.news.set()
-
-    def _reason(self, place: int, ask: Ask, free: Ask) -> str:
-        """One sentence: what a queued job waits for, and its place. The further back, the coarser, so that a long queue is not
-        written anew, job by job, each time it moves on."""
-        near = place < NEAR
-        parts = [f"{ask.cores:g} of {self.capacity.cores:g} cores" + (f" ({free.cores:g} free)" if near else "")]
-        if ask.memory_bytes:
-            parts.append(f"{ask.memory_bytes / 2**30:.1f} GiB of memory" + (f" ({free.memory_bytes / 2**30:.1f} free)" if near else ""))
-        if ask.gpus:
-            parts.append(f"{ask.gpus} GPUs" + (f" ({free.gpus} free)" if near else ""))
-        unit = 10 ** (len(str(place)) - 1)
-        where = f"place {place + 1} in the queue" if near else f"at least {place // unit * unit} jobs are before it"
-        return f"Waiting for {', '.join(parts)}; {where}."
-
     def free(self) -> Ask:
-        held = self._held.values()
-        return Ask(
-            self.capacity.cores - sum(a.cores for a in held), self.capacity.memory_bytes - sum(a.memory_bytes for a in held),
-            self.capacity.gpus - sum(a.gpus for a in held),
-        )
+        return free(self._held.values(), self.capacity)
+
+    def most_cores(self) -> float:
+        """That one job can have."""
+        return fitted(Ask(float("inf")), self.capacity, self.limits).cores
+
+    def _fitted(self, job: Job) -> Job:
+        return msgspec.structs.replace(job, ask=fitted(job.ask, self.capacity, self.limits))
+
+    def _admit(self) -> None:
+        for job in startable(self._queue, self._held.values(), self.capacity, self.limits):
+            self._held[job.key] = job
+            self._admitted[job.key].set()
+            self._leave(job)
+        self._moved = True
+        if self._queue and self._tell and self._telling is None:
+            self._telling = asyncio.create_task(self._keep_telling())
+
+    def _leave(self, job: Job) -> None:
+        del self._queue[bisect.bisect_left(self._queue, position(job), key=position)]
+        del self._admitted[job.key]
+        self._said.pop(job.key, None)
+
+    async def _keep_telling(self) -> None:
+        """Until nobody waits, or nothing moves."""
+        assert self._tell
+        try:
+            while self._queue and (self._moved or self._more):
+                await asyncio.sleep(self._tell_every_s)
+                self._moved = False
+                now = reasons(self._queue, self._held.values(), self.capacity, self.limits)
+                news = {key: reason for key, reason in now.items() if self._said.get(key) != reason}
+                try:
+                    self._more = bool(news or self._more) and await self._tell(news)
+                except Exception:
+                    log.warning("waiting jobs could not be told why they wait; trying again", exc_info=True)
+                    self._moved = True
+                else:
+                    self._said |= {key: reason for key, reason in news.items() if key in self._admitted}
+        finally:
+            self._telling = None

@@ -13,6 +13,7 @@ from typing import Any
 
 from lazward.contract.envelope import timestamp
 from lazward.contract.ids import parse
+from lazward.domain.queue.priority import inherited
 from lazward.domain.resource import WriteContext
 from lazward.domain.resources.jobs import JOBS
 from lazward.domain.settings import Settings
@@ -74,7 +75,11 @@ def news(tx: Tx, parent: str, known: Mapping[str, Row]) -> tuple[Row | None, lis
 
 
 def _of_parent(parent: Row, properties: dict[str, Any]) -> dict[str, Any]:
-    return {"experimentName": parent.properties["experimentName"], **properties}
+    """What a child has from its parent, where it does not say it itself."""
+    return {
+        "experimentName": parent.properties["experimentName"], **properties,
+        "queueSettings": inherited(properties.get("queueSettings"), parent.properties.get("queueSettings")),
+    }
 
 
 def _context(parent: Row, name: str, settings: Settings, now: float) -> WriteContext:

@@ -67,9 +67,9 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
 
 
 def _cores(facts: dict[str, Any], runtime: Runtime) -> float:
-    """What the job may use: the cores it asks for, else those of the machine."""
+    """What the job may use: the cores it asks for, else all that one job can have."""
     asked = ((facts.get("resources") or {}).get("properties") or {}).get("cores")
-    return min(float(asked), runtime.admission.capacity.cores) if asked else runtime.admission.capacity.cores
+    return min(float(asked or runtime.admission.most_cores()), runtime.admission.most_cores())
 
 
 def log_name(index: int, count: int) -> str:

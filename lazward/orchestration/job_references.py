@@ -8,8 +8,8 @@ from typing import Any
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs import parallel
 from lazward.domain.jobs.checks import MAX_PROCESSES
+from lazward.domain.queue.order import Ask
 from lazward.orchestration import environments
-from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import locate
 from lazward.orchestration.job_prepare import memory_limit
 from lazward.storage import resources

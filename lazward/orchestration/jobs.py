@@ -13,20 +13,18 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
-from lazward.domain.ports import LaunchSpec
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import children, environments
-from lazward.orchestration.admission import Ask
+from lazward.orchestration import children
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
-from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
-from lazward.orchestration.job_references import ask_of
+from lazward.orchestration.job_prepare import log_name, remove_tree
+from lazward.orchestration.job_queue import check_possible, entry_of
+from lazward.orchestration.job_ready import get_ready
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
-from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.logs import LogPump
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -96,11 +94,11 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         await _queue(work, runtime, job)
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
-    runtime.admission.hold(work.subject, ask_of(job.properties))
+    runtime.admission.hold(entry_of(job))
     if work.state["phase"] == "launched" and await _launch_is_lost(work, runtime):
         await _start_over(work, runtime, job, workspace)
     if work.state["phase"] == "preparing":
-        spec = await _unless_canceled(work, _prepare(work, runtime, job, workspace, folder))
+        spec = await _unless_canceled(work, get_ready(work, runtime, job, workspace, folder, _name(work)))
         now = work.now()
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Running", now), phase="launched", processes=len(spec.processes))
         try:
@@ -130,14 +128,9 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
 
 async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
     """Waits for cores, memory and GPUs."""
-    ask, have = ask_of(job.properties), runtime.admission.capacity
-    if ask.memory_bytes > have.memory_bytes or ask.gpus > have.gpus:
-        raise ArmError(400, "ImpossibleResources", f"The job asks for {ask.memory_bytes / 2**30:.1f} GiB and {ask.gpus} GPUs; this machine has {have.memory_bytes / 2**30:.1f} GiB and {have.gpus}.", "properties.resources")
-
-    async def say(reason: str) -> None:
-        await runtime.db.write(_note_waiting, work.subject, reason, work.now())
-
-    await _unless_canceled(work, runtime.admission.acquire(work.subject, ask, say))
+    wants = entry_of(job)
+    check_possible(wants.ask, runtime.admission.capacity)
+    await _unless_canceled(work, runtime.admission.acquire(wants))
 
 
 async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
@@ -158,31 +151,6 @@ async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row) ->
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, f"{run_folder(job.name)}/user_logs/")
     now = work.now()
     await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing", attempt=work.state["attempt"] + 1)
-
-
-async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> LaunchSpec:
-    """Environment and files; our own progress goes to system_logs, a build that takes time to azureml-logs."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    logs = folder.with_name(folder.name + ".logs")
-    build_log = LineLog(logs / "20_image_build_log.txt")
-    say = LineLog(logs / "lazward.log", lambda: timestamp(work.now()))
-    account, prefix = account_of(workspace), run_folder(job.name)
-    await runtime.blobs.ensure_container(account, ARTIFACTS)
-    pump = LogPump(runtime.blobs, account, ARTIFACTS, {
-        f"{prefix}/azureml-logs/20_image_build_log.txt": build_log.path, f"{prefix}/system_logs/lazward.log": say.path,
-    })
-    async with pump.running():
-        try:
-            say(f"preparing the environment {job.properties['environmentId']}")
-            wanted = await environments.definition_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
-            environment = await environments.build(runtime, wanted, build_log)
-            say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
-            spec = await prepare(runtime, job, workspace, environment, dict(wanted.packages.env), folder, _name(work), say)
-            say(f"starting {len(spec.processes)} process(es)")
-            return spec
-        except ArmError as error:
-            say(f"failed: {error.message}")
-            raise
 
 
 async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
@@ -368,20 +336,3 @@ def _name(work: Work) -> str:
 
 def _to(tx: Tx, key: str, status: str, now: float) -> None:
     set_state(tx, key, status, now, lambda row: row.properties.pop("waitingFor", None))
-
-
-def _note_waiting(tx: Tx, key: str, reason: str, now: float) -> None:
-    row = resources.get(tx, key)
-    if row is not None and row.properties["status"] == "Queued" and row.properties.get("waitingFor") != reason:
-        row.properties["waitingFor"] = reason
-        resources.update(tx, row, now)
-
-
-def restore_admissions(tx: Tx) -> dict[str, Ask]:
-    """What jobs hold that were past the queue when the last worker ended."""
-    out: dict[str, Ask] = {}
-    for task in tasks.open_of_kind(tx, "job.run"):
-        row = resources.get(tx, task.subject) if task.state.get("phase") != "queued" else None
-        if row is not None:
-            out[row.key] = ask_of(row.properties)
-    return out

@@ -25,6 +25,7 @@ from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, parse
 from lazward.domain.package_set import PackageSet
 from lazward.domain.ports import Capacity
+from lazward.domain.queue.order import Limits
 from lazward.domain.settings import Settings
 from lazward.execution.local import LocalExecutor
 from lazward.execution.overlay import Environment
@@ -32,7 +33,7 @@ from lazward.orchestration.admission import Admission
 from lazward.orchestration.bootstrap import GROUP, WORKSPACE, seed_platform
 from lazward.orchestration.data import ARTIFACTS, account_of
 from lazward.orchestration.durable import Worker
-from lazward.orchestration.jobs import restore_admissions
+from lazward.orchestration.job_queue import QueueTeller, restore_admissions
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, tasks
 from lazward.storage.blobs.extents import Extents
@@ -98,6 +99,7 @@ class Place:
         self.gateway = GatewayLog()
         self.blobs = BlobStore(db, Extents.from_url(str(folder / "blobs")), time.time)
         self.executor = LocalExecutor(folder / "run" / "launches")
+        self.limits = Limits()  # of the queue, from the next start on
         self._stop = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         db.write_now(seed_platform, SUBSCRIPTION, ME, self.settings, time.time())
@@ -110,7 +112,7 @@ class Place:
             signing_keys=SimpleNamespace(jwks=lambda: {"keys": []}), principals_allowed=lambda right, scope: [], refresh_now=lambda: None,
         )
         return Runtime(
-            db=self.db, blobs=self.blobs, executor=self.executor, environments=self.environments, admission=Admission(Capacity(2, 2**33, 0)), settings=self.settings,
+            db=self.db, blobs=self.blobs, executor=self.executor, environments=self.environments, admission=Admission(Capacity(2, 2**33, 0), self.limits, QueueTeller(self.db, self.blobs, time.time), 0.01), settings=self.settings,
             tokens=tokens, now=time.time, master_key=MASTER_KEY, data_dir=self.folder, vault=self.vault, gateway=self.gateway,
         )
 
@@ -119,8 +121,8 @@ class Place:
     async def start(self) -> None:
         """A worker as after the start of its process: nothing in its memory."""
         self.runtime = self._runtime()
-        for key, ask in (await self.db.read(restore_admissions)).items():
-            self.runtime.admission.hold(key, ask)
+        for job in await self.db.read(restore_admissions):
+            self.runtime.admission.hold(job)
         worker = Worker(self.db, self.runtime, time.time, "worker")
         loop = asyncio.get_running_loop()
         self.db.on_tasks = lambda: loop.call_soon_threadsafe(worker.wake.set)

@@ -2,26 +2,40 @@ import asyncio
 import contextlib
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lazward.domain.ports import Capacity
-from lazward.orchestration.admission import NEAR, Admission, Ask
+from lazward.domain.queue.order import NEAR, Ask, Job, Limits
+from lazward.orchestration.admission import Admission
 
 GIB = 2**30
 
 
-class Job:
-    """One that waits for its place. said: the reasons it was told."""
+class Told:
+    """What jobs are told, by key. broken: how many tellings fail before one does not. more: how often it asks to be called again."""
 
-    def __init__(self, admission: Admission, key: str, ask: Ask):
-        self.said: list[str] = []
+    def __init__(self) -> None:
+        self.reasons: dict[str, list[str]] = {}
+        self.calls: list[int] = []
+        self.broken = self.more = 0
+
+    async def __call__(self, reasons: dict[str, str]) -> bool:
+        self.calls.append(len(reasons))
+        if self.broken:
+            self.broken -= 1
+            raise OSError("away")
+        for key, reason in reasons.items():
+            self.reasons.setdefault(key, []).append(reason)
+        self.more -= 1
+        return self.more >= 0
+
+
+class Applicant:
+    """One that waits for its place."""
+
+    def __init__(self, admission: Admission, key: str, cores: float = 1, **facts):
         self.key = key
-
-        async def say(reason: str) -> None:
-            self.said.append(reason)
-
-        self.task = asyncio.create_task(admission.acquire(key, ask, say))
+        facts.setdefault("sequence", len(admission._queue) + len(admission._held))
+        self.task = asyncio.create_task(admission.acquire(Job(key, Ask(cores), **facts)))
 
     @property
     def admitted(self) -> bool:
@@ -29,67 +43,67 @@ class Job:
 
 
 async def settle() -> None:
-    for _ in range(20):
+    for _ in range(30):
         await asyncio.sleep(0)
 
 
 @pytest.fixture
-def admission() -> Admission:
-    return Admission(Capacity(4, 8 * GIB, 1))
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+def admission(told) -> Admission:
+    return Admission(Capacity(4, 8 * GIB, 1), tell=told, tell_every_s=0)
+
+
+async def several(admission: Admission, count: int, cores: float) -> list[Applicant]:
+    jobs = []
+    for i in range(count):
+        jobs.append(Applicant(admission, f"j{i}", cores, sequence=i))
+    await settle()
+    return jobs
 
 
 class TestAdmission:
     async def test_gives_what_is_free_and_no_more(self, admission):
-        jobs = [Job(admission, f"j{i}", Ask(cores=1.5)) for i in range(3)]
-        await settle()
+        jobs = await several(admission, 3, 1.5)
         assert [j.admitted for j in jobs] == [True, True, False]
         await admission.release("j0")
         await settle()
         assert jobs[2].admitted
 
-    @pytest.mark.parametrize("ask", [Ask(cores=4), Ask(memory_bytes=7 * GIB), Ask(gpus=1)])
-    async def test_each_kind_of_resource_is_counted(self, admission, ask):
-        first, second = Job(admission, "a", ask), Job(admission, "b", ask)
+    async def test_a_higher_rank_goes_first_whenever_it_came(self, admission):
+        Applicant(admission, "running", 4)
         await settle()
-        assert first.admitted and not second.admitted
-        await admission.release("a")
+        low, high = Applicant(admission, "low", 4, rank=1, sequence=1), Applicant(admission, "high", 4, rank=9, sequence=2)
         await settle()
-        assert second.admitted
-
-    async def test_a_big_job_at_the_head_is_not_passed_by_small_ones(self, admission):
-        Job(admission, "running", Ask(cores=2))
-        big, small = Job(admission, "big", Ask(cores=4)), Job(admission, "small", Ask(cores=1))
-        await settle()
-        assert not big.admitted and not small.admitted
         await admission.release("running")
         await settle()
-        assert big.admitted and not small.admitted
+        assert high.admitted and not low.admitted
+
+    async def test_a_limit_stops_a_workspace_and_not_its_neighbour(self, told):
+        admission = Admission(Capacity(4, GIB, 0), Limits(workspace_jobs=1), told, 0)
+        jobs = [Applicant(admission, key, workspace=key[0], sequence=n) for n, key in enumerate(("a1", "a2", "b1"))]
+        await settle()
+        assert [j.admitted for j in jobs] == [True, False, True]
+        assert "max_workspace_jobs" in told.reasons["a2"][-1]
+        await admission.release("a1")
+        await settle()
+        assert jobs[1].admitted
 
     async def test_one_that_asks_for_more_cores_than_there_are_runs_alone(self, admission):
-        huge = Job(admission, "huge", Ask(cores=64))
+        huge = Applicant(admission, "huge", 64)
         await settle()
         assert huge.admitted and admission.free().cores == 0
 
-    async def test_the_reason_says_what_and_where(self, admission):
-        Job(admission, "a", Ask(cores=3, memory_bytes=6 * GIB, gpus=1))
-        waiting = Job(admission, "b", Ask(cores=2, memory_bytes=4 * GIB, gpus=1))
-        await settle()
-        assert waiting.said == ["Waiting for 2 of 4 cores (1 free), 4.0 GiB of memory (2.0 free), 1 GPUs (0 free); place 1 in the queue."]
-
-    async def test_a_long_queue_is_not_told_anew_at_each_step(self, admission):
-        jobs = [Job(admission, f"j{i}", Ask(cores=4)) for i in range(120)]
-        await settle()
-        assert jobs[-1].said == ["Waiting for 4 of 4 cores; at least 100 jobs are before it."]
-        for i in range(60):
-            await admission.release(f"j{i}")
-            await settle()
-        assert jobs[60].admitted
-        assert len(jobs[-1].said) < 10
-        assert sum(len(j.said) for j in jobs) < 60 * (NEAR + 10)
+    async def test_what_one_job_can_have_is_bounded_by_the_limits_too(self, admission):
+        assert admission.most_cores() == 4
+        assert Admission(Capacity(4, GIB, 0), Limits(user_cores=3)).most_cores() == 3
 
     async def test_one_that_gives_up_makes_room_for_those_behind(self, admission):
-        Job(admission, "a", Ask(cores=3))
-        big, small = Job(admission, "b", Ask(cores=4)), Job(admission, "c", Ask(cores=1))
+        Applicant(admission, "a", 3)
+        big, small = Applicant(admission, "b", 4, sequence=1), Applicant(admission, "c", 1, sequence=2)
         await settle()
         big.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -99,8 +113,8 @@ class TestAdmission:
 
     async def test_what_ran_before_a_restart_counts_even_beyond_what_there_is(self, admission):
         for i in range(3):
-            admission.hold(f"old{i}", Ask(cores=2))
-        new = Job(admission, "new", Ask(cores=1))
+            admission.hold(Job(f"old{i}", Ask(2)))
+        new = Applicant(admission, "new", 1)
         await settle()
         assert not new.admitted
         for i in range(2):
@@ -109,54 +123,62 @@ class TestAdmission:
         assert new.admitted
 
     async def test_one_that_holds_already_goes_on_at_once(self, admission):
-        admission.hold("a", Ask(cores=4))
-        again = Job(admission, "a", Ask(cores=4))
+        admission.hold(Job("a", Ask(4)))
+        again = Applicant(admission, "a", 4)
         await settle()
         assert again.admitted and admission.free().cores == 0
 
     async def test_releasing_twice_frees_once(self, admission):
-        Job(admission, "a", Ask(cores=4))
+        Applicant(admission, "a", 4)
         await settle()
         await admission.release("a")
         await admission.release("a")
         assert admission.free() == Ask(4, 8 * GIB, 1)
 
 
-STEPS = st.lists(st.one_of(
-    st.tuples(st.just("ask"), st.integers(1, 6), st.integers(0, 10)), st.tuples(st.just("end"), st.integers(0, 30), st.just(0)), st.tuples(st.just("give up"), st.integers(0, 30), st.just(0)),
-), max_size=40)
+class TestTelling:
+    async def test_the_reason_as_it_changes(self, admission, told):
+        await several(admission, 3, 4)
+        assert told.reasons == {f"j{i}": [f"Waiting for 4 of 4 cores (0 free); place {i} in the queue."] for i in (1, 2)}
+        await admission.release("j0")
+        await settle()
+        assert told.reasons["j2"][-1] == "Waiting for 4 of 4 cores (0 free); place 1 in the queue."
 
+    async def test_who_is_admitted_before_the_next_telling_is_not_told(self, admission, told):
+        Applicant(admission, "a", 4)
+        Applicant(admission, "b", 4, sequence=1)
+        await asyncio.sleep(0)  # both have asked, nobody is told yet
+        assert not told.calls
+        await admission.release("a")
+        await settle()
+        assert not told.calls
 
-@settings(max_examples=60, deadline=None)
-@given(STEPS)
-def test_whatever_happens_nothing_is_given_twice_and_the_order_is_kept(steps):
-    """Jobs come, end and give up in any order: what is held never exceeds what there is, whoever is admitted is so in order of
-    arrival among those that stayed, and at the end everybody has had a turn."""
-
-    async def play() -> None:
-        admission = Admission(Capacity(4, 8 * GIB, 0))
-        jobs: list[Job] = []
-        gone: set[str] = set()
-        for kind, number, memory in steps:
-            if kind == "ask":
-                jobs.append(Job(admission, f"j{len(jobs)}", Ask(cores=number, memory_bytes=min(memory, 8) * GIB)))
-            elif jobs:
-                job = jobs[number % len(jobs)]
-                if kind == "end" and job.admitted and job.key not in gone:
-                    gone.add(job.key)
-                    await admission.release(job.key)
-                elif kind == "give up" and not job.admitted and job.key not in gone:
-                    gone.add(job.key)
-                    job.task.cancel()
+    async def test_a_long_queue_is_told_as_a_whole_and_not_anew_at_each_step(self, admission, told):
+        jobs = await several(admission, 1001, 4)
+        assert told.calls == [1000]
+        assert told.reasons["j1000"] == ["Waiting for 4 of 4 cores; at least 900 jobs are before it."]
+        for i in range(60):
+            await admission.release(f"j{i}")
             await settle()
-            free = admission.free()
-            assert free.cores >= 0 and free.memory_bytes >= 0
-            stayed = [j for j in jobs if j.admitted or j.key not in gone]
-            assert [j.admitted for j in stayed] == sorted((j.admitted for j in stayed), reverse=True)
-        for job in jobs:
-            if job.key not in gone:
-                await asyncio.wait_for(job.task, 5)
-                await admission.release(job.key)
-        assert admission.free() == Ask(4, 8 * GIB, 0)
+        assert jobs[60].admitted
+        assert len(told.reasons["j1000"]) == 1
+        assert sum(told.calls) <= 1000 + 60 * (NEAR + 18)  # the near ones, and those that cross 10, 20, ..., 900
 
-    asyncio.run(play())
+    async def test_who_comes_back_is_told_again(self, admission, told):
+        Applicant(admission, "a", 4)
+        for _ in range(2):
+            waiting = Applicant(admission, "b", 4, sequence=1)
+            await settle()
+            waiting.task.cancel()
+            await settle()
+        assert len(told.reasons["b"]) == 2
+
+    async def test_a_telling_that_fails_is_repeated(self, admission, told):
+        told.broken = 2
+        await several(admission, 2, 4)
+        assert told.calls == [1, 1, 1] and len(told.reasons["j1"]) == 1
+
+    async def test_a_teller_with_more_to_do_is_called_again(self, admission, told):
+        told.more = 2
+        await several(admission, 2, 4)
+        assert told.calls == [1, 0, 0]

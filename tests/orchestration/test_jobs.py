@@ -11,10 +11,11 @@ import pytest
 
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec, ProcessSpec
+from lazward.domain.queue.order import Ask
 from lazward.execution.runtime import records
 from lazward.orchestration import jobs
-from lazward.orchestration.admission import Ask
-from lazward.orchestration.jobs import FINISH_TRIES, request_cancel, restore_admissions
+from lazward.orchestration.job_queue import restore_admissions
+from lazward.orchestration.jobs import FINISH_TRIES, request_cancel
 from lazward.orchestration.runtime import launch_name
 from lazward.storage import resources, runs, tasks
 from tests.orchestration.place import HOME
@@ -211,7 +212,7 @@ class TestAnotherWorkerTakesOver:
         await place.start()
         await status(place, "a", "Running")
         await place.stop()
-        assert place.db.read_now(restore_admissions) == {key: Ask(2.0, 0, 0)}
+        assert [(job.key, job.ask) for job in place.db.read_now(restore_admissions)] == [(key, Ask(2.0, 0, 0))]
         place.job("b", "echo b")
         await place.start()
         await place.until(lambda: place.facts("jobs/b").get("waitingFor"))
@@ -232,7 +233,7 @@ class TestAnotherWorkerTakesOver:
             await place.start()
             await asyncio.wait_for(cleared.wait(), 20)
             await place.stop()
-        assert place.db.read_now(restore_admissions) == {key: Ask(2.0, 0, 0)}
+        assert [(job.key, job.ask) for job in place.db.read_now(restore_admissions)] == [(key, Ask(2.0, 0, 0))]
         await place.start()
         assert (await place.over("a"))["status"] == "Completed"
         place.job("b", "echo b", resources={"properties": {"cores": "2"}})

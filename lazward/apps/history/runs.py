@@ -245,7 +245,7 @@ def _run(ctx: Context, workspace: ResourceId, full: Full, job: Json | None) -> J
     error = facts.get("error")
     return {
         "runNumber": run.seq, "rootRunId": run.parent or run.id, "createdUtc": facts.get("createdUtc") or started or _time(run.started),
-        "createdBy": user, "userId": run.user, "token": None, "tokenExpiryTimeUtc": None, "error": {"error": error} if error else None, "warnings": None,
+        "createdBy": user, "userId": run.user, "token": None, "tokenExpiryTimeUtc": None, "error": {"error": error} if error else None, "warnings": _warnings(facts),
         "revision": 1, "runUuid": None, "runId": run.id, "parentRunId": run.parent, "experimentId": full.experiment.id, "experimentName": full.experiment.name,
         "status": facts.get("status") or to_history(run.status), "startTimeUtc": started, "endTimeUtc": ended, "isVirtual": False,
         "displayName": facts.get("displayName") or run.name, "name": None, "dataContainerId": f"dcid.{run.id}",
@@ -257,6 +257,12 @@ def _run(ctx: Context, workspace: ResourceId, full: Full, job: Json | None) -> J
         "inputs": _inputs(facts.get("inputs")), "outputs": _outputs(ctx, workspace, run.id, facts.get("outputs")), "lastModifiedUtc": None,
         "artifactUri": f"azureml://{ctx.services.base_url.removeprefix('https://')}{workspace}/experiments/{full.experiment.id}/runs/{run.id}/artifacts",
     }
+
+
+def _warnings(facts: Json) -> list[Json] | None:
+    """What people are told beside a run's status: why it waits."""
+    waiting = facts.get("waitingFor")
+    return [{"source": "Queue", "message": waiting}] if waiting else None
 
 
 def _time(seconds: float | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs import checks, parallel
 from lazward.domain.jobs.kind import JobKind
+from lazward.domain.queue import priority
 from lazward.domain.resource import Doc
 from lazward.domain.variables import check_variables
 
@@ -31,7 +32,7 @@ def check_run(properties: Doc) -> None:
 KIND = JobKind(
     checks=(
         checks.check_inputs, checks.check_outputs, check_run, check_variables, checks.check_names,
-        checks.check_distribution, checks.check_resources, checks.check_limits,
+        checks.check_distribution, checks.check_resources, checks.check_limits, priority.check,
     ),
     fixed=("command", "environmentId", "codeId"),
     fill=fill,

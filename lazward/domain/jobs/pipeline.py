@@ -6,6 +6,7 @@ from lazward.contract.errors import ArmError, bad_request
 from lazward.domain.jobs import checks
 from lazward.domain.jobs.kind import JobKind
 from lazward.domain.pipelines.graph import build
+from lazward.domain.queue import priority
 from lazward.domain.resource import Doc
 
 FLAGS = ("continue_on_step_failure", "force_rerun")
@@ -35,7 +36,7 @@ def fill(properties: Doc) -> None:
 
 
 KIND = JobKind(
-    checks=(checks.check_inputs, checks.check_outputs, checks.check_names, _check_settings, _check_jobs),
+    checks=(checks.check_inputs, checks.check_outputs, checks.check_names, _check_settings, _check_jobs, priority.check),
     fixed=("sourceJobId",),
     fill=fill,
 )

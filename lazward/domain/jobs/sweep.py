@@ -6,6 +6,7 @@ from lazward.contract.errors import ArmError, bad_request
 from lazward.domain.commands import check_command
 from lazward.domain.jobs import checks
 from lazward.domain.jobs.kind import Check, JobKind
+from lazward.domain.queue import priority
 from lazward.domain.resource import Doc
 from lazward.domain.sweeps.plan import read_sweep
 from lazward.domain.sweeps.space import names
@@ -69,7 +70,7 @@ def fill(properties: Doc) -> None:
 
 
 KIND = JobKind(
-    checks=(checks.check_inputs, checks.check_outputs, checks.check_names, checks.check_resources, _check_sweep, _check_trial),
+    checks=(checks.check_inputs, checks.check_outputs, checks.check_names, checks.check_resources, _check_sweep, _check_trial, priority.check),
     fixed=("searchSpace",),
     fill=fill,
 )

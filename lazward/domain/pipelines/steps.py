@@ -38,12 +38,13 @@ def properties_of(node: Node, spec: Mapping[str, Any], inputs: dict[str, dict[st
         "inputs": inputs, "outputs": outputs, "identity": raw.get("identity"),
         "computeId": raw.get("computeId") or raw.get("compute") or settings.get("default_compute"),
     }
+    facts["queueSettings"] = camel(raw.get("queue_settings"))
     if node.kind == "pipeline":
         inner = {**{k: v for k, v in settings.items() if not k.startswith("_")}, **{k: v for k, v in (raw.get("settings") or {}).items() if v is not None}}
         return facts | {"jobType": "Pipeline", "jobs": spec.get("jobs"), "settings": inner}
     if node.kind == "sweep":
         return facts | {"jobType": "Sweep", **from_node(raw), "trial": _run(raw, spec)}
-    facts |= {"jobType": "Command", "queueSettings": camel(raw.get("queue_settings")), "services": camel(raw.get("services"))}
+    facts |= {"jobType": "Command", "services": camel(raw.get("services"))}
     if limits := raw.get("limits") or spec.get("limits"):
         timeout = limits.get("timeout")
         facts["limits"] = {"jobLimitsType": "Command", "timeout": spell_duration(timeout) if isinstance(timeout, int | float) and not isinstance(timeout, bool) else timeout}

@@ -10,6 +10,7 @@ import msgspec
 from lazward.contract.errors import ArmError, bad_request, conflict, not_implemented
 from lazward.domain.jobs import command, pipeline, sweep
 from lazward.domain.jobs.kind import JobKind
+from lazward.domain.queue import priority
 from lazward.domain.resource import PRIVATE, Doc, WriteContext, resource
 from lazward.domain.schedules.runs import SCHEDULE_ID, SCHEDULE_NAME
 
@@ -149,6 +150,8 @@ def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
     properties["displayName"] = properties.get("displayName") or name
     properties["status"] = "Queued"
     properties["isArchived"] = False
+    if properties.get("queueSettings") is not None:
+        properties["queueSettings"] = priority.normal(properties["queueSettings"])
     for member in ("tags", "properties", "inputs"):
         properties[member] = properties.get(member) or {}
     outputs = {k: dict(v or {}) for k, v in (properties.get("outputs") or {}).items()}

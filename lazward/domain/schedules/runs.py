@@ -11,7 +11,7 @@ from lazward.domain.resource import Doc
 SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME = "azureml.scheduleId", "azureml.scheduleName", "azureml.scheduledTime"
 
 # Members of a job that its submission or its run added; a new job has its own.
-_NOT_COPIED = frozenset({"status", "startTimeUtc", "endTimeUtc", "error", "exit", "waitingFor", "parameters", "isArchived", "provisioningState", "sourceJobId", "displayName"})
+_NOT_COPIED = frozenset({"status", "startTimeUtc", "endTimeUtc", "error", "exit", "attempts", "waitingFor", "parameters", "isArchived", "provisioningState", "sourceJobId", "displayName"})
 _OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy"})  # in its `properties`
 _MERGED = frozenset({"inputs", "outputs", "settings", "tags", "properties", "environmentVariables"})
 _SERVICE = ("jobServiceType", "port", "nodes", "properties")

@@ -1,0 +1,52 @@
+"""From a job that may run to one that can be launched: its environment, its code and inputs, with a log of what is done and with the reason
+when it takes long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lazward.contract.envelope import timestamp
+from lazward.contract.errors import ArmError
+from lazward.domain.ports import LaunchSpec
+from lazward.orchestration import environments
+from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
+from lazward.orchestration.durable import Work
+from lazward.orchestration.job_prepare import prepare
+from lazward.orchestration.job_queue import waiting_for
+from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.runtime import Runtime
+from lazward.storage.resources import Row
+
+BUILD_LOG = "azureml-logs/20_image_build_log.txt"
+
+
+async def get_ready(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, name: str) -> LaunchSpec:
+    """Our own progress goes to system_logs, a build that takes time to azureml-logs. name: of the launch."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logs = folder.with_name(folder.name + ".logs")
+    build_log = LineLog(logs / "20_image_build_log.txt")
+    say = LineLog(logs / "lazward.log", lambda: timestamp(work.now()))
+    account, prefix = account_of(workspace), run_folder(job.name)
+    await runtime.blobs.ensure_container(account, ARTIFACTS)
+    pump = LogPump(runtime.blobs, account, ARTIFACTS, {f"{prefix}/{BUILD_LOG}": build_log.path, f"{prefix}/system_logs/lazward.log": say.path})
+    async with pump.running():
+        try:
+            asked = job.properties["environmentId"]
+            say(f"preparing the environment {asked}")
+            wanted = await environments.definition_of(runtime, workspace.key, asked, "properties.environmentId")
+            async with waiting_for(runtime.db, work.now, work.subject, f"Waiting for its environment {_short(asked)} to be built; {BUILD_LOG} shows how far it is."):
+                environment = await environments.build(runtime, wanted, build_log)
+            say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
+            async with waiting_for(runtime.db, work.now, work.subject, "Waiting for its code and inputs to be fetched."):
+                spec = await prepare(runtime, job, workspace, environment, dict(wanted.packages.env), folder, name, say)
+            say(f"starting {len(spec.processes)} process(es)")
+            return spec
+        except ArmError as error:
+            say(f"failed: {error.message}")
+            raise
+
+
+def _short(environment: str) -> str:
+    """NAME:VERSION of an id, as people write it."""
+    parts = environment.rstrip("/").split("/")
+    return f"{parts[-3]}:{parts[-1]}" if len(parts) > 3 and parts[-2].lower() == "versions" else environment[:200]
