@@ -265,6 +265,18 @@ class TestCancel:
         assert trials(place) == []
 
 
+async def test_a_deleted_trial_is_over(place, script):
+    sweep(place, script.command, total=2)
+    await place.start()
+    names = await script.up(place, 2)
+    log(place, names[1], 1)
+    place.delete(f"jobs/{names[0]}")
+    await place.until(lambda: place.get(f"jobs/{names[0]}") is None)
+    script.go(names[1])
+    facts = await over(place)
+    assert (facts["status"], facts["properties"]["best_child_run_id"]) == ("Completed", names[1])
+
+
 class TestCrash:
     async def test_another_worker_goes_on_and_no_trial_runs_twice(self, place, script):
         sweep(place, f"echo x >> {script.folder}/$AZUREML_RUN_ID.runs; " + script.command, total=5)
