@@ -62,7 +62,9 @@ class Pipelines:
         return self._made(f"components/{name}/versions/1", {"componentSpec": spec})
 
     def _made(self, path: str, properties: dict[str, Any]) -> str:
-        return self.server.client().put(self.server.path(path), {"properties": properties})["id"]
+        answer = self.server.client().patiently("PUT", self.server.path(path), {"properties": properties})
+        assert answer.status in (200, 201), answer
+        return answer.json()["id"]
 
     def _step(self, who: str, component: str = "", **inputs: Any) -> dict[str, Any]:
         given = {"run": "${{parent.inputs.run}}", **({} if component else {"who": who}), **inputs}
@@ -114,8 +116,7 @@ class Pipelines:
 
     def _put(self, name: str, jobs: dict[str, Any], outputs: dict[str, Any], settings: dict[str, Any] | None = None) -> None:
         body = {"jobType": "Pipeline", "jobs": jobs, "settings": settings or {}, "outputs": outputs, "inputs": {"run": {"jobInputType": "literal", "value": name}}, "experimentName": "durability"}
-        answer = self.server.client().patiently("PUT", self.server.path(f"jobs/{name}"), {"properties": body})
-        assert answer.status in (200, 201), answer
+        self._made(f"jobs/{name}", body)
 
     # ---- what is seen ---------------------------------------------------------------------------------------------------------
 
