@@ -125,6 +125,7 @@ class Steps:
             source, why = reuse.find(tx, self.workspace.key, fingerprint, now, self.runtime.settings.reuse_max_age_days)
             if source is not None:
                 draft.reused = source.name
+                reuse.note_use(tx, source, now)
                 return children.take_over(tx, self.runtime.settings, self.job, name, draft.properties, source, now, private)
             private = {**private, "parts": draft.parts, "fingerprint": fingerprint}
             why = self._difference(tx, draft) or why
