@@ -135,6 +135,7 @@ ELSEWHERE = {
     "orchestration/deployment_build.py": "tests/orchestration/test_deployments.py",
     "orchestration/instances.py": "tests/orchestration/test_deployments.py",
     "orchestration/job_create.py": "tests/orchestration/test_schedules.py",
+    "orchestration/job_delete.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_env.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_finish.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_prepare.py": "tests/orchestration/test_jobs.py",

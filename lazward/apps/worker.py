@@ -7,6 +7,7 @@ import time
 import lazward.domain.resources
 import lazward.orchestration.endpoints
 import lazward.orchestration.housekeeping
+import lazward.orchestration.job_delete
 import lazward.orchestration.jobs
 import lazward.orchestration.pipelines
 import lazward.orchestration.schedules

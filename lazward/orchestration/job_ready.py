@@ -31,14 +31,17 @@ async def get_ready(work: Work, runtime: Runtime, job: Row, workspace: Row, fold
     pump = LogPump(runtime.blobs, account, ARTIFACTS, {f"{prefix}/{BUILD_LOG}": build_log.path, f"{prefix}/system_logs/lazward.log": say.path})
     async with pump.running():
         try:
+            work.at("environment")
             asked = job.properties["environmentId"]
             say(f"preparing the environment {asked}")
             wanted = await environments.definition_of(runtime, workspace.key, asked, "properties.environmentId")
             async with waiting_for(runtime.db, work.now, work.subject, f"Waiting for its environment {_short(asked)} to be built; {BUILD_LOG} shows how far it is."):
                 environment = await environments.build(runtime, wanted, build_log)
             say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
+            work.at("inputs")
+            variables = dict(wanted.packages.env) | {"LAZWARD_JOB_ATTEMPT": str(work.state["attempt"])}
             async with waiting_for(runtime.db, work.now, work.subject, "Waiting for its code and inputs to be fetched."):
-                spec = await prepare(runtime, job, workspace, environment, dict(wanted.packages.env), folder, name, say)
+                spec = await prepare(runtime, job, workspace, environment, variables, folder, name, say)
             say(f"starting {len(spec.processes)} process(es)")
             return spec
         except ArmError as error:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lazward.contract.errors import ArmError
+from lazward.domain.jobs.retries import pause_s, policy_of
+from lazward.domain.ports import LaunchStatus
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import children
+from lazward.orchestration import job_attempts
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
@@ -25,9 +28,8 @@ from lazward.orchestration.job_ready import get_ready
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
 from lazward.orchestration.logs import LogPump
-from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
-from lazward.storage import resources, runs, tasks
+from lazward.storage import resources, tasks
 from lazward.storage.db import DatabaseAway, Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
@@ -54,12 +56,15 @@ def request_cancel(tx: Tx, key: str, now: float) -> str | None:
 
 def _fail(tx: Tx, task: Task, error: ArmError, now: float) -> None:
     """The handler raised: the job says why, and what it left on this machine is cleared away."""
+    number = task.state.get("attempt", 1)
 
     def word(row: Row) -> None:
         row.properties["error"] = error.as_dict()
+        row.properties["exit"] = {"reason": task.state.get("stage", "internal")}
+        job_attempts.end(row.properties, number, "Failed", now, row.properties["exit"], error)
 
     set_state(tx, task.subject, "Failed", now, word)
-    tasks.enqueue(tx, "job.clear", task.subject, {"attempt": task.state.get("attempt", 1)}, now)
+    tasks.enqueue(tx, "job.clear", task.subject, {"attempt": number}, now)
 
 
 @handler("job.run", on_failure=_fail)
@@ -89,6 +94,7 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     if work.state["phase"] == "restored":  # orchestration/restored.py
         if job.properties["status"] == "CancelRequested":
             raise Canceled
+        work.at("lost")
         raise ArmError(500, "JobLost", f"The job ran when the backup of {work.state['backup']} was made from which this server was restored; processes are in no backup. What it had logged by then is there. Submit it again.")
     if work.state["phase"] == "queued":
         await _queue(work, runtime, job)
@@ -96,15 +102,18 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing")
     runtime.admission.hold(entry_of(job))
     if work.state["phase"] == "launched" and await _launch_is_lost(work, runtime):
-        await _start_over(work, runtime, job, workspace)
+        await _start_over(work, runtime, job, workspace, folder)
     if work.state["phase"] == "preparing":
         spec = await _unless_canceled(work, get_ready(work, runtime, job, workspace, folder, _name(work)))
-        now = work.now()
-        await work.checkpoint(lambda tx: _to(tx, work.subject, "Running", now), phase="launched", processes=len(spec.processes))
+        work.at("launch")
+        now, number = work.now(), work.state["attempt"]
+        begun = partial(job_attempts.begin, number=number, now=now)
+        await work.checkpoint(lambda tx: _to(tx, work.subject, "Running", now, begun), phase="launched", processes=len(spec.processes))
         try:
             await runtime.executor.start(spec)
         except ValueError as error:
             raise ArmError(400, "LaunchFailed", f"The command cannot be started: {error}.", "properties") from None
+    work.at("internal")
     try:
         if work.state["phase"] == "launched":
             serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
@@ -127,9 +136,12 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
 
 
 async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
-    """Waits for cores, memory and GPUs."""
+    """Waits for cores, memory and GPUs; after a failed attempt, for a while before that."""
+    work.at("resources")
     wants = entry_of(job)
     check_possible(wants.ask, runtime.admission.capacity)
+    if (pause := work.state.get("not_before", 0.0) - work.now()) > 0:
+        await _unless_canceled(work, asyncio.sleep(pause))
     await _unless_canceled(work, runtime.admission.acquire(wants))
 
 
@@ -141,16 +153,35 @@ async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
     return status.state == "unknown"
 
 
-async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row) -> None:
+async def _start_over(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> None:
     """A worker died between saying that it launches and doing so, or the records of the launch are gone: a new attempt is prepared.
 
     The old one is canceled first, so that an order that is still on its way to a keeper cannot come to life beside the new one."""
     await runtime.executor.cancel(_name(work))
     while (await runtime.executor.wait(_name(work), 60)).state != "ended":
         log.warning("the launch %s of the job %s does not end", _name(work), job.name)
-    await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, f"{run_folder(job.name)}/user_logs/")
-    now = work.now()
-    await work.checkpoint(lambda tx: _to(tx, work.subject, "Preparing", now), phase="preparing", attempt=work.state["attempt"] + 1)
+    error = ArmError(500, "JobLost", "The worker ended before it had started the command, or the records of the launch were lost; it is started again.")
+    await _next_attempt(work, runtime, job, workspace, folder, {"reason": "lost"}, error, "Preparing", None, phase="preparing")
+
+
+async def _next_attempt(
+    work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, exit_: dict[str, Any], error: ArmError, status: str, waiting: str | None, **changes: Any
+) -> None:
+    """Ends the attempt in the job's document, keeps its logs, and makes the next one this task's, all in one transaction: whoever dies
+    before it ends this attempt again, whoever dies after it begins the next."""
+    number, now = work.state["attempt"], work.now()
+    await _user_logs(work, runtime, workspace, job, folder).drain()
+    bases = await job_attempts.keep_logs(runtime.blobs, account_of(workspace), run_folder(job.name), _log_names(work), number)
+
+    def write(tx: Tx) -> None:
+        def word(row: Row) -> None:
+            job_attempts.end(row.properties, number, "Failed", now, exit_, error)
+            if waiting:
+                row.properties["waitingFor"] = waiting
+
+        set_state(tx, work.subject, status, now, word)
+
+    await work.checkpoint(write, attempt=number + 1, log_bases=bases, **changes)
 
 
 async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
@@ -176,11 +207,14 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
 async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
     """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is."""
     status = await runtime.executor.poll(_name(work))
+    error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
+    if error is not None and policy_of(job.properties).again(status, work.state.get("failures", 0)):
+        return await _retry(work, runtime, job, workspace, folder, status, error)
     await _user_logs(work, runtime, workspace, job, folder).drain()
+    work.at("outputs")
     now = work.now()
     await runtime.db.write(set_state, work.subject, "Finalizing", now)
     await stop_services(runtime, job)
-    error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
     try:
         await keep_outputs(runtime, job, workspace, folder)
     except ArmError as problem:
@@ -195,7 +229,8 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
             facts = row.properties
             if error is not None and end == "Failed":
                 facts["error"] = error.as_dict()
-            facts["exit"] = {"reason": status.reason, "code": status.code, "signal": status.signal, "peakMemoryBytes": status.peak_memory_bytes}
+            facts["exit"] = job_attempts.exit_of(status)
+            job_attempts.end(facts, work.state["attempt"], end, now, facts["exit"], error)
             if end == "Completed":
                 register_outputs(tx, row, workspace, submitter(row), now)
 
@@ -204,6 +239,18 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     await work.checkpoint(write, phase="ended")
     await _clear(runtime, work)
     return Outcome()
+
+
+async def _retry(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, status: LaunchStatus, error: ArmError) -> Outcome:
+    """The command failed, and the job wants it tried again: back into the queue, where its old place is in front of all that came later."""
+    await stop_services(runtime, job)
+    failures = work.state.get("failures", 0) + 1
+    pause, left = pause_s(failures), policy_of(job.properties).retries - failures
+    waiting = f"Waiting {pause:g} s before attempt {work.state['attempt'] + 1} ({left} more after it): {error.message.splitlines()[0][:200]}"
+    changes = {"failures": failures, "not_before": work.now() + pause, "tries": 0}
+    await _next_attempt(work, runtime, job, workspace, folder, job_attempts.exit_of(status), error, "Queued", waiting, phase="queued", **changes)
+    await runtime.admission.release(work.subject)
+    return Outcome("InProgress")
 
 
 async def _canceled(work: Work, runtime: Runtime) -> Outcome:
@@ -255,38 +302,6 @@ async def cancel_job(work: Work) -> Outcome:
     return Outcome("InProgress", delay=0.25)
 
 
-@handler("job.delete")
-async def delete_job(work: Work) -> Outcome:
-    """Cancels what runs, then removes record, run and artifacts; the jobs below it first, so that none is left without its parent."""
-    runtime: Runtime = work.services
-    job, workspace = await load_job(runtime, work.subject)
-    if job is None or workspace is None:
-        return Outcome()
-    if job.properties["status"] not in JOB_OVER:
-        await runtime.db.write(request_cancel, work.subject, work.now())
-        return Outcome("InProgress", delay=0.25)
-    if await runtime.db.write(_delete_children, work.subject, work.now()):
-        return Outcome("InProgress", delay=0.25)
-    await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
-    await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
-    now = work.now()
-
-    def gone(tx: Tx) -> None:
-        remove(tx, work.subject, now)
-        runs.delete_job_run(tx, workspace.key, job.name, now)
-        tx.stirred.add(job.parent)
-
-    return Outcome(also=gone)
-
-
-def _delete_children(tx: Tx, key: str, now: float) -> bool:
-    """Starts the deletion of what hangs below a job; whether there was anything."""
-    below = children.of(tx, key)
-    for row in below:
-        tasks.enqueue(tx, "job.delete", row.key, {}, now)
-    return bool(below)
-
-
 async def load_job(runtime: Runtime, key: str) -> tuple[Row | None, Row | None]:
     def load(tx: Tx) -> tuple[Row | None, Row | None]:
         job = resources.get(tx, key)
@@ -325,14 +340,25 @@ async def _cancel_requested(runtime: Runtime, key: str) -> bool:
 
 
 def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> LogPump:
-    prefix, processes = run_folder(job.name), work.state.get("processes", 1)
-    names = [log_name(index, processes) for index in range(processes)]
-    return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{prefix}/user_logs/{n}": folder / "user_logs" / n for n in names})
+    files = job_attempts.log_files(run_folder(job.name), folder, _log_names(work), work.state["attempt"], work.state.get("log_bases") or {})
+    return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, files)
+
+
+def _log_names(work: Work) -> list[str]:
+    processes = work.state.get("processes", 1)
+    return [log_name(index, processes) for index in range(processes)]
 
 
 def _name(work: Work) -> str:
     return launch_name(work.subject, work.state["attempt"])
 
 
-def _to(tx: Tx, key: str, status: str, now: float) -> None:
-    set_state(tx, key, status, now, lambda row: row.properties.pop("waitingFor", None))
+def _to(tx: Tx, key: str, status: str, now: float, also: Callable[[dict[str, Any]], None] | None = None) -> None:
+    """also: gets the job's properties to change."""
+
+    def word(row: Row) -> None:
+        row.properties.pop("waitingFor", None)
+        if also:
+            also(row.properties)
+
+    set_state(tx, key, status, now, word)

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,23 @@ PIECE = 1 << 20
 FAST, SLOW = 0.2, 2.0  # seconds between looks at a file that grows, and at one that does not
 
 
+@dataclass
+class LogFile:
+    """A local file whose lines follow, in its blob, `base` bytes that are there already, and a heading `lead`."""
+
+    path: Path
+    base: int = 0
+    lead: bytes = b""
+
+
 class LogPump:
     """files: blob name -> local file."""
 
-    def __init__(self, blobs: Any, account: str, container: str, files: dict[str, Path]):
+    def __init__(self, blobs: Any, account: str, container: str, files: Mapping[str, Path | LogFile]):
         self.blobs = blobs
         self.account = account
         self.container = container
-        self.files = dict(files)
+        self.files = {name: file if isinstance(file, LogFile) else LogFile(file) for name, file in files.items()}
         self._at: dict[str, int] = {}
 
     @contextlib.asynccontextmanager
@@ -63,9 +73,9 @@ class LogPump:
     async def drain(self) -> bool:
         """Copies what is there; True if there was anything."""
         grew = False
-        for name, path in list(self.files.items()):
+        for name, file in list(self.files.items()):
             try:
-                while await self._copy(name, path):
+                while await self._copy(name, file):
                     grew = True
             except ArmError as error:
                 if error.status >= 500:  # the store is full: the lines wait in their file
@@ -75,12 +85,13 @@ class LogPump:
                 del self.files[name]
         return grew
 
-    async def _copy(self, name: str, path: Path) -> bool:
+    async def _copy(self, name: str, file: LogFile) -> bool:
         at = self._at.get(name)
         if at is None:
             info = await self.blobs.info(self.account, self.container, name)
             at = info.size if info else 0
-        piece = await asyncio.to_thread(_read, path, at)
+        file.base = min(file.base, at)  # shorter than it was: somebody has removed what was there before
+        piece = await asyncio.to_thread(_read, file, at - file.base)
         if not piece:
             self._at[name] = at
             return False
@@ -110,9 +121,13 @@ class LineLog:
                 out.write(f"{stamp}{line}\n")
 
 
-def _read(path: Path, start: int) -> bytes:
+def _read(file: LogFile, start: int) -> bytes:
+    """start: in the heading and the file together."""
+    if start < len(file.lead):
+        return file.lead[start:]
+    start -= len(file.lead)
     try:
-        with path.open("rb") as source:
+        with file.path.open("rb") as source:
             source.seek(0, os.SEEK_END)
             if source.tell() <= start:
                 return b""

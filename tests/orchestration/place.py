@@ -16,6 +16,7 @@ import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
 import lazward.domain.resources
 import lazward.orchestration.endpoints
+import lazward.orchestration.job_delete
 import lazward.orchestration.pipelines
 import lazward.orchestration.sweeps
 import lazward.orchestration.workspaces  # noqa: F401 - these fill the registries

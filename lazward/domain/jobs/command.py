@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lazward.contract.errors import ArmError
-from lazward.domain.jobs import checks, parallel
+from lazward.domain.jobs import checks, parallel, retries
 from lazward.domain.jobs.kind import JobKind
 from lazward.domain.queue import priority
 from lazward.domain.resource import Doc
@@ -14,6 +14,7 @@ def fill(properties: Doc) -> None:
     properties["environmentVariables"] = properties.get("environmentVariables") or {}
     properties["resources"] = properties.get("resources") or {}
     properties["resources"].setdefault("instanceCount", 1)
+    properties["attempts"] = []  # orchestration/job_attempts.py
     if properties.get("parallel"):
         properties["command"] = parallel.command_of(properties["parallel"])
 
@@ -32,7 +33,7 @@ def check_run(properties: Doc) -> None:
 KIND = JobKind(
     checks=(
         checks.check_inputs, checks.check_outputs, check_run, check_variables, checks.check_names,
-        checks.check_distribution, checks.check_resources, checks.check_limits, priority.check,
+        checks.check_distribution, checks.check_resources, checks.check_limits, priority.check, retries.check,
     ),
     fixed=("command", "environmentId", "codeId"),
     fill=fill,

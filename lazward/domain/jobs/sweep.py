@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lazward.contract.errors import ArmError, bad_request
 from lazward.domain.commands import check_command
-from lazward.domain.jobs import checks
+from lazward.domain.jobs import checks, retries
 from lazward.domain.jobs.kind import Check, JobKind
 from lazward.domain.queue import priority
 from lazward.domain.resource import Doc
@@ -35,7 +35,7 @@ def _check_trial(properties: Doc) -> None:
         faults += _faults(lambda _: _check_bindings(command, properties), alone)
     if not alone["environmentId"]:
         faults.append(bad_request("A trial needs an environment.", "properties.trial.environmentId"))
-    for check in (check_variables, checks.check_distribution, checks.check_resources):
+    for check in (check_variables, checks.check_distribution, checks.check_resources, retries.check):
         faults += _faults(check, alone)
     _raise(faults)
 

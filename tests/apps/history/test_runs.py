@@ -49,6 +49,15 @@ class TestRead:
         assert "/stws.blob.core.windows.net/azureml/ExperimentRun/dcid.job1/user_logs/std_log.txt?" in details["logFiles"]["user_logs/std_log.txt"]
         assert (details["status"], details["error"]["error"]["message"]) == ("Failed", "exit code 3")
 
+    async def test_why_it_waits_and_what_failed_before_are_warnings(self, app):
+        assert (await request(app, "GET", "/runs/job1/details"))[1]["warnings"] is None
+        app.put_job("job1", status="Queued", waitingFor="Waiting for Godot.", attempts=[
+            {"attempt": 1, "status": "Failed", "logs": "user_logs/attempt_1", "error": {"code": "UserError", "message": "exit code 3\nand more"}}, {"attempt": 2, "status": "Running"},
+        ])
+        assert (await request(app, "GET", "/runs/job1/details"))[1]["warnings"] == [
+            {"source": "Attempts", "message": "Attempt 1 failed (its log is in user_logs/attempt_1): exit code 3"}, {"source": "Queue", "message": "Waiting for Godot."},
+        ]
+
     async def test_run_data(self, app):
         _, answer = await request(app, "POST", "/rundata", runId="job1", selectRunMetadata=True, selectRunDefinition=True)
         assert answer["runMetadata"]["runId"] == "job1"

@@ -1,0 +1,58 @@
+import pytest
+
+from lazward.contract.errors import ArmError
+from lazward.domain.jobs.retries import MAX_PAUSE_S, RETRIED, Policy, check, pause_s, policy_of
+from lazward.domain.ports import LaunchStatus
+
+
+def asking(**asked) -> dict:
+    return {"resources": {"properties": asked}}
+
+
+def ended(reason: str, code: int | None = None) -> LaunchStatus:
+    return LaunchStatus("ended", reason, code=code)
+
+
+class TestPolicy:
+    def test_nothing_is_retried_unless_it_is_asked_for(self):
+        assert policy_of({}) == policy_of(asking(cores=1)) == Policy(0, RETRIED)
+        assert not policy_of({}).again(ended("exit", 1), 0)
+
+    @pytest.mark.parametrize("given", [2, "2", 2.0])
+    def test_the_count_as_clients_write_numbers(self, given):
+        assert policy_of(asking(max_retries=given)).retries == 2
+
+    @pytest.mark.parametrize("given", ["timeout, exit", ["timeout", "exit"], "TIMEOUT,exit"])
+    def test_reasons_as_text_or_list(self, given):
+        assert policy_of(asking(max_retries=1, retry_on=given)).reasons == ("timeout", "exit")
+
+    @pytest.mark.parametrize(
+        ("asked", "member"),
+        [({"max_retries": -1}, "max_retries"), ({"max_retries": 101}, "max_retries"), ({"max_retries": 1.5}, "max_retries"), ({"max_retries": "many"}, "max_retries"), ({"max_retries": True}, "max_retries"),
+         ({"max_retries": float("inf")}, "max_retries"), ({"retry_on": "bad luck"}, "retry_on"), ({"retry_on": "canceled"}, "retry_on"), ({"retry_on": {"a": 1}}, "retry_on")],
+    )
+    def test_what_is_wrong_is_named(self, asked, member):
+        with pytest.raises(ArmError) as told:
+            check(asking(**asked))
+        assert (told.value.status, told.value.target) == (400, f"properties.resources.properties.{member}")
+
+    def test_as_often_as_was_asked_for(self):
+        policy = Policy(2, RETRIED)
+        assert [policy.again(ended("exit", 3), failures) for failures in range(4)] == [True, True, False, False]
+
+    def test_neither_what_ended_well_nor_what_was_canceled(self):
+        everything = policy_of(asking(max_retries=9, retry_on="exit,signal,memory,timeout,lost,launch"))
+        assert not everything.again(ended("exit", 0), 0)
+        assert not everything.again(ended("canceled"), 0)
+
+    @pytest.mark.parametrize(("reason", "again"), [("exit", True), ("signal", True), ("memory", True), ("lost", True), ("timeout", False), ("launch", False)])
+    def test_reasons_unless_told(self, reason, again):
+        assert policy_of(asking(max_retries=1)).again(ended(reason, 1 if reason == "exit" else None), 0) is again
+
+    def test_only_the_reasons_that_were_named(self):
+        policy = policy_of(asking(max_retries=1, retry_on="timeout"))
+        assert policy.again(ended("timeout"), 0) and not policy.again(ended("exit", 1), 0)
+
+
+def test_the_pause_grows_up_to_a_minute():
+    assert [pause_s(n) for n in (1, 2, 3, 7, 99)] == [1, 2, 4, MAX_PAUSE_S, MAX_PAUSE_S]
