@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lazward.contract.errors import ArmError
 from lazward.domain.queue.order import Limits
 from lazward.orchestration import children
-from lazward.orchestration.job_queue import TOGETHER, note_waiting
+from lazward.orchestration.job_queue import TOGETHER, WAITING_LOG, note_waiting
 from lazward.orchestration.jobs import request_cancel
 from lazward.storage import resources
 from tests.orchestration.place import HOME
@@ -118,9 +119,10 @@ class TestLimits:
 class TestWhyItWaits:
     async def test_who_streams_the_log_of_a_waiting_job_reads_it(self, place, blocker):
         place.job("b", "echo b")
-        await place.until(lambda: place.db.read_now(lambda tx: waits(place, "b")))
-        await place.until(lambda: not place.runtime.admission._more)
-        assert "Waiting for 1 of 2 cores (0 free); place 1 in the queue." in await place.log("b", "azureml-logs/10_waiting.txt")
+        async with asyncio.timeout(20):
+            while await place.blobs.info(place.account, "azureml", f"ExperimentRun/dcid.b/{WAITING_LOG}") is None:
+                await asyncio.sleep(0.01)
+        assert "Waiting for 1 of 2 cores (0 free); place 1 in the queue." in await place.log("b", WAITING_LOG)
         blocker.go()
         await place.over("b")
 

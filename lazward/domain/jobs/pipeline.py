@@ -13,8 +13,8 @@ FLAGS = ("continue_on_step_failure", "force_rerun")
 
 
 def _check_jobs(properties: Doc) -> None:
-    if properties.get("sourceJobId") and not properties.get("jobs"):
-        return  # a copy: the nodes are those of the job it names
+    if (properties.get("sourceJobId") or properties.get("componentId")) and not properties.get("jobs"):
+        return  # the nodes are those of the job or component that it names
     problems = build(properties.get("jobs"))[1]
     if problems:
         raise ArmError(problems[0].status, problems[0].code, problems[0].message, problems[0].target, problems)
