@@ -12,7 +12,7 @@ import urllib.request
 PATIENCE_S = 120
 
 
-def main(name, lines, pause, metrics, code, last):
+def main(name, lines, pause, metrics, code, last, fails):
     witness(name, "began")
     for number in range(lines):
         print(f"line {number} of {name}", flush=True)
@@ -29,7 +29,9 @@ def main(name, lines, pause, metrics, code, last):
         with open(os.path.join(last, "data.txt"), "w") as file:
             file.write(f"data of {name}\n")
     witness(name, "ended")
-    sys.exit(code)
+    with open(os.environ["WITNESS"]) as seen:
+        ended = [line.split()[:2] for line in seen].count([name, "ended"])
+    sys.exit(code if ended > fails else 7)  # fails: so many attempts
 
 
 def witness(name, word):
@@ -59,4 +61,4 @@ def log_metric(step):
 
 if __name__ == "__main__":
     given = dict(word.split("=", 1) for word in sys.argv[1:])
-    main(given["name"], int(given.get("lines", 10)), float(given.get("pause", 0)), int(given.get("metrics", 0)), int(given.get("code", 0)), given.get("last", ""))
+    main(given["name"], int(given.get("lines", 10)), float(given.get("pause", 0)), int(given.get("metrics", 0)), int(given.get("code", 0)), given.get("last", ""), int(given.get("fails", 0)))

@@ -40,6 +40,7 @@ ROUND = (
     Job("short", "lines=15 metrics=3"),
     Job("long", "lines=60 pause=0.06 metrics=10", {"outputs": {"data": {"jobOutputType": "uri_folder", "assetName": "ROUND-data", "assetVersion": "1"}}}),
     Job("failing", "lines=10 code=3"),
+    Job("again", "lines=10 pause=0.02 metrics=2 fails=2", {"resources": {"properties": {"cores": "0.2", "max_retries": 9}}}),
     Job("ranks", "lines=20 pause=0.05", {"distribution": {"distributionType": "PyTorch", "processCountPerInstance": 2}}, processes=2),
     Job("canceled", "lines=5 last=wait", cancel="when it waits"),
     Job("unwanted", "lines=400 pause=0.05", cancel="at once"),
@@ -143,6 +144,12 @@ class Jobs:
             if job.cancel == "at once":
                 lines = (text(f"{folder}/user_logs/std_log.txt") or "").splitlines()
                 assert lines == [f"line {i} of ROUND-{job.kind}" for i in range(len(lines))], lines
+            if job.kind == "again":  # an attempt that was given up before it began has a number and a heading, too
+                seen["logs"] = [line for line in seen["logs"]["std_log.txt"].splitlines() if line.startswith("line")]
+                ran = [one for one in facts["attempts"] if one["exit"]["reason"] != "lost"]
+                seen["attempts"] = [(one["status"], one["exit"]["code"]) for one in ran]
+                own = ran[-1]["logs"]
+                seen["own"] = text(f"{folder}/{own}/std_log.txt")
             if "outputs" in job.facts:
                 answer = arm.json_call("GET", self.server.path(f"data/{prefix}-data/versions/1"))
                 seen["registered"] = answer.status

@@ -21,7 +21,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(stormy: Server, database: str, t
     scorer, writer = Scorer(stormy), Writer(stormy)
     until(lambda: jobs.ended("calm"), PATIENCE_S, 0.2, lambda: jobs.diagnosis("calm"))
     calm = jobs.observe("calm")
-    expected = {"short": "Completed", "long": "Completed", "failing": "Failed", "ranks": "Completed", "canceled": "Canceled", "unwanted": "Canceled",
+    expected = {"short": "Completed", "long": "Completed", "failing": "Failed", "again": "Completed", "ranks": "Completed", "canceled": "Canceled", "unwanted": "Canceled",
                 "built": "Completed", "unbuildable": "Failed", "big": "Completed", "last": "Completed"}
     assert {kind: calm[kind]["status"] for kind in expected} == expected
 

@@ -18,6 +18,7 @@ from lazward.orchestration.jobs import request_cancel
 from lazward.storage import metrics, runs
 from tests.orchestration.place import HOME
 from tests.orchestration.test_jobs import begun, keeper_of
+from tests.orchestration.test_pipelines import component, node, pipeline, steps
 
 
 def retrying(count: int, **more) -> dict:
@@ -141,6 +142,15 @@ class TestRetries:
         await place.db.write(request_cancel, key, time.time())
         assert (await place.over("a"))["status"] == "Canceled"
         assert len(witness(tmp_path)) == 1
+
+    async def test_a_step_of_a_pipeline_says_it_in_its_component_or_its_node(self, place):
+        once = "[ $LAZWARD_JOB_ATTEMPT = 2 ]"
+        asked = component(place, "asked", once, resources={"properties": {"max_retries": 1}})
+        plain = component(place, "plain", once)
+        key = pipeline(place, "p", {"a": node(asked), "b": node(plain, resources={"properties": {"max_retries": "1"}})})
+        await place.start()
+        assert (await place.over("p"))["status"] == "Completed"
+        assert {name: len(rows[0].properties["attempts"]) for name, rows in steps(place, key).items()} == {"a": 2, "b": 2}
 
     async def test_what_is_no_count_is_refused(self, place):
         with pytest.raises(ArmError) as told:
