@@ -29,14 +29,14 @@ def begin(facts: dict[str, Any], number: int, now: float) -> None:
     _entry(facts, number).update(status="Running", startTimeUtc=timestamp(now), logs=_folder(number) if number > 1 else "user_logs")
 
 
-def end(facts: dict[str, Any], number: int, status: str, now: float, exit_: dict[str, Any], error: ArmError | None) -> None:
-    """And how it ended. One that never ran is noted, too."""
+def end(facts: dict[str, Any], number: int, status: str, now: float, exit_: dict[str, Any], error: ArmError | None, *, last: bool = True) -> None:
+    """And how it ended. One that never ran is noted, too. last: no other follows."""
     entry = _entry(facts, number)
     entry.update(status=status, endTimeUtc=timestamp(now), exit=exit_)
     if error is not None:
         entry["error"] = {"code": error.code, "message": error.message[:SHOWN]}
-    if number > 1:
-        _entry(facts, 1)["logs"] = _folder(1)
+    if not last and "logs" in entry:
+        entry["logs"] = _folder(number)
 
 
 def _entry(facts: dict[str, Any], number: int) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def log_files(prefix: str, folder: Path, names: Iterable[str], number: int, base
     files: dict[str, LogFile] = {}
     for name in names:
         path, base = folder / "user_logs" / name, bases.get(name, 0)
-        heading = f"\n----- attempt {number}; the log of the one before is {_folder(number - 1)}/{name} -----\n" if base else ""
+        heading = f"\n----- attempt {number} -----\n" if base else ""
         files[f"{prefix}/user_logs/{name}"] = LogFile(path, base, heading.encode())
         if number > 1:
             files[f"{prefix}/{_folder(number)}/{name}"] = LogFile(path)

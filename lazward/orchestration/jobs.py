@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs.retries import pause_s, policy_of
-from lazward.domain.ports import LaunchStatus
 from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import job_attempts
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
@@ -38,6 +37,7 @@ log = logging.getLogger("lazward.worker")
 
 T = TypeVar("T")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
+RAN = ("launched", "finishing")  # phases of a job whose processes may have done something
 FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
 
@@ -104,7 +104,12 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     if work.state["phase"] == "launched" and await _launch_is_lost(work, runtime):
         await _start_over(work, runtime, job, workspace, folder)
     if work.state["phase"] == "preparing":
-        spec = await _unless_canceled(work, get_ready(work, runtime, job, workspace, folder, _name(work)))
+        try:
+            spec = await _unless_canceled(work, get_ready(work, runtime, job, workspace, folder, _name(work)))
+        except ArmError as error:
+            if not _wants_another(work, job, work.state["stage"]):
+                raise
+            return await _retry(work, runtime, job, workspace, folder, {"reason": work.state["stage"]}, error)
         work.at("launch")
         now, number = work.now(), work.state["attempt"]
         begun = partial(job_attempts.begin, number=number, now=now)
@@ -170,12 +175,13 @@ async def _next_attempt(
     """Ends the attempt in the job's document, keeps its logs, and makes the next one this task's, all in one transaction: whoever dies
     before it ends this attempt again, whoever dies after it begins the next."""
     number, now = work.state["attempt"], work.now()
-    await _user_logs(work, runtime, workspace, job, folder).drain()
+    if work.state["phase"] in RAN:  # else what lies there is of the attempt before
+        await _user_logs(work, runtime, workspace, job, folder).drain()
     bases = await job_attempts.keep_logs(runtime.blobs, account_of(workspace), run_folder(job.name), _log_names(work), number)
 
     def write(tx: Tx) -> None:
         def word(row: Row) -> None:
-            job_attempts.end(row.properties, number, "Failed", now, exit_, error)
+            job_attempts.end(row.properties, number, "Failed", now, exit_, error, last=False)
             if waiting:
                 row.properties["waitingFor"] = waiting
 
@@ -208,8 +214,8 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is."""
     status = await runtime.executor.poll(_name(work))
     error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
-    if error is not None and policy_of(job.properties).again(status, work.state.get("failures", 0)):
-        return await _retry(work, runtime, job, workspace, folder, status, error)
+    if error is not None and _wants_another(work, job, status.reason):
+        return await _retry(work, runtime, job, workspace, folder, job_attempts.exit_of(status), error)
     await _user_logs(work, runtime, workspace, job, folder).drain()
     work.at("outputs")
     now = work.now()
@@ -241,14 +247,18 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     return Outcome()
 
 
-async def _retry(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, status: LaunchStatus, error: ArmError) -> Outcome:
-    """The command failed, and the job wants it tried again: back into the queue, where its old place is in front of all that came later."""
+def _wants_another(work: Work, job: Row, reason: str | None) -> bool:
+    return policy_of(job.properties).again(reason, work.state.get("failures", 0))
+
+
+async def _retry(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, exit_: dict[str, Any], error: ArmError) -> Outcome:
+    """The attempt failed, and the job wants another: back into the queue, where its old place is in front of all that came later."""
     await stop_services(runtime, job)
     failures = work.state.get("failures", 0) + 1
     pause, left = pause_s(failures), policy_of(job.properties).retries - failures
     waiting = f"Waiting {pause:g} s before attempt {work.state['attempt'] + 1} ({left} more after it): {error.message.splitlines()[0][:200]}"
     changes = {"failures": failures, "not_before": work.now() + pause, "tries": 0}
-    await _next_attempt(work, runtime, job, workspace, folder, job_attempts.exit_of(status), error, "Queued", waiting, phase="queued", **changes)
+    await _next_attempt(work, runtime, job, workspace, folder, exit_, error, "Queued", waiting, phase="queued", **changes)
     await runtime.admission.release(work.subject)
     return Outcome("InProgress")
 

@@ -47,10 +47,10 @@ async def logs(place, job: str) -> list[str]:
 
 WHOLE = """attempt 1 speaks
 
------ attempt 2; the log of the one before is user_logs/attempt_1/std_log.txt -----
+----- attempt 2 -----
 attempt 2 speaks
 
------ attempt 3; the log of the one before is user_logs/attempt_2/std_log.txt -----
+----- attempt 3 -----
 attempt 3 speaks
 """
 
@@ -224,6 +224,34 @@ class TestWhyItEnded:
         await place.start()
         found = await place.over("a")
         assert (found["error"]["code"], found["exit"], len(found["attempts"])) == ("EnvironmentBuildFailed", {"reason": "environment"}, 1)
+
+    async def test_the_environment_is_tried_again_when_that_is_asked_for(self, place):
+        place.environments.error = ArmError(400, "EnvironmentBuildFailed", "the index is away")
+        place.job("a", "echo a", **retrying(100, retry_on="environment"))
+        await place.start()
+        await place.until(lambda: len(place.facts("jobs/a")["attempts"]) >= 2)
+        place.environments.error = None
+        found = await place.over("a")
+        assert found["status"] == "Completed" and found["attempts"][0] | {"endTimeUtc": ""} == {
+            "attempt": 1, "status": "Failed", "endTimeUtc": "", "exit": {"reason": "environment"}, "error": {"code": "EnvironmentBuildFailed", "message": "the index is away"},
+        }
+        assert await place.log("a") == "a\n"
+
+    async def test_an_attempt_that_never_ran_adds_nothing_to_the_log(self, place, flaky, tmp_path, monkeypatch):
+        """What the one before has left on the disk is not its."""
+        failed = place.environments.ensure
+
+        async def ensure(*args, **kwargs):
+            if (tmp_path / "witness").exists() and len(place.facts("jobs/a")["attempts"]) == 1:
+                raise ArmError(400, "EnvironmentBuildFailed", "the index is away")
+            return await failed(*args, **kwargs)
+
+        monkeypatch.setattr(place.environments, "ensure", ensure)
+        place.job("a", flaky, **retrying(9, retry_on="exit,environment"))
+        await place.start()
+        found = await place.over("a")
+        assert [one["exit"]["reason"] for one in found["attempts"]] == ["exit", "environment", "exit", "exit"]
+        assert await place.log("a") == "attempt 1 speaks\n\n----- attempt 3 -----\nattempt 3 speaks\n\n----- attempt 4 -----\nattempt 4 speaks\n"
 
     async def test_the_user(self, place):
         key = place.job("a", "sleep 600", **retrying(3))

@@ -262,10 +262,10 @@ def _run(ctx: Context, workspace: ResourceId, full: Full, job: Json | None) -> J
 def _warnings(facts: Json) -> list[Json] | None:
     """What people are told beside a run's status: why it waits, and which attempts failed before the last one. The SDK shows them at
     the end of a streamed log."""
-    found = [
-        {"source": "Attempts", "message": f"Attempt {one['attempt']} failed (its log is in {one.get('logs')}): {_line((one.get('error') or {}).get('message'))}"}
-        for one in (facts.get("attempts") or [])[:-1]
-    ]
+    found = []
+    for one in (facts.get("attempts") or [])[:-1]:
+        log = f" (its log is in {one['logs']})" if one.get("logs") else ""
+        found.append({"source": "Attempts", "message": f"Attempt {one['attempt']} failed{log}: {_line((one.get('error') or {}).get('message'))}"})
     if waiting := facts.get("waitingFor"):
         found.append({"source": "Queue", "message": waiting})
     return found or None

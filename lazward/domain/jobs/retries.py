@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lazward.contract.errors import bad_request
-from lazward.domain.ports import LaunchStatus
 from lazward.domain.resource import Doc
 
-REASONS = ("exit", "signal", "memory", "timeout", "lost", "launch")  # domain.ports.EndReason, less "canceled"
+# domain.ports.EndReason, less "canceled", and what may go wrong before the launch.
+REASONS = ("exit", "signal", "memory", "timeout", "lost", "launch", "environment", "inputs")
 RETRIED = ("exit", "signal", "memory", "lost")  # unless retry_on says otherwise: a limit of time that is not enough once is not enough twice
 MAX_RETRIES = 100
 MAX_PAUSE_S = 60.0
@@ -25,10 +25,9 @@ class Policy:
     retries: int
     reasons: tuple[str, ...]
 
-    def again(self, status: LaunchStatus, failures: int) -> bool:
-        """Whether a launch that ended like this is followed by another attempt. failures: those before it that were."""
-        failed = status.reason != "exit" or bool(status.code)
-        return failed and status.reason in self.reasons and failures < self.retries
+    def again(self, reason: str | None, failures: int) -> bool:
+        """Whether an attempt that failed for that reason is followed by another. failures: those before it that were."""
+        return reason in self.reasons and failures < self.retries
 
 
 def policy_of(properties: Doc) -> Policy:

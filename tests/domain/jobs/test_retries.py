@@ -1,22 +1,17 @@
 import pytest
 
 from lazward.contract.errors import ArmError
-from lazward.domain.jobs.retries import MAX_PAUSE_S, RETRIED, Policy, check, pause_s, policy_of
-from lazward.domain.ports import LaunchStatus
+from lazward.domain.jobs.retries import MAX_PAUSE_S, REASONS, RETRIED, Policy, check, pause_s, policy_of
 
 
 def asking(**asked) -> dict:
     return {"resources": {"properties": asked}}
 
 
-def ended(reason: str, code: int | None = None) -> LaunchStatus:
-    return LaunchStatus("ended", reason, code=code)
-
-
 class TestPolicy:
     def test_nothing_is_retried_unless_it_is_asked_for(self):
         assert policy_of({}) == policy_of(asking(cores=1)) == Policy(0, RETRIED)
-        assert not policy_of({}).again(ended("exit", 1), 0)
+        assert not policy_of({}).again("exit", 0)
 
     @pytest.mark.parametrize("given", [2, "2", 2.0])
     def test_the_count_as_clients_write_numbers(self, given):
@@ -38,20 +33,18 @@ class TestPolicy:
 
     def test_as_often_as_was_asked_for(self):
         policy = Policy(2, RETRIED)
-        assert [policy.again(ended("exit", 3), failures) for failures in range(4)] == [True, True, False, False]
+        assert [policy.again("exit", failures) for failures in range(4)] == [True, True, False, False]
 
-    def test_neither_what_ended_well_nor_what_was_canceled(self):
-        everything = policy_of(asking(max_retries=9, retry_on="exit,signal,memory,timeout,lost,launch"))
-        assert not everything.again(ended("exit", 0), 0)
-        assert not everything.again(ended("canceled"), 0)
+    def test_what_was_canceled_is_over(self):
+        assert not policy_of(asking(max_retries=9, retry_on=list(REASONS))).again("canceled", 0)
 
-    @pytest.mark.parametrize(("reason", "again"), [("exit", True), ("signal", True), ("memory", True), ("lost", True), ("timeout", False), ("launch", False)])
+    @pytest.mark.parametrize(("reason", "again"), [("exit", True), ("signal", True), ("memory", True), ("lost", True), ("timeout", False), ("launch", False), ("environment", False), ("inputs", False)])
     def test_reasons_unless_told(self, reason, again):
-        assert policy_of(asking(max_retries=1)).again(ended(reason, 1 if reason == "exit" else None), 0) is again
+        assert policy_of(asking(max_retries=1)).again(reason, 0) is again
 
     def test_only_the_reasons_that_were_named(self):
         policy = policy_of(asking(max_retries=1, retry_on="timeout"))
-        assert policy.again(ended("timeout"), 0) and not policy.again(ended("exit", 1), 0)
+        assert policy.again("timeout", 0) and not policy.again("exit", 0)
 
 
 def test_the_pause_grows_up_to_a_minute():
