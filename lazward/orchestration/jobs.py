@@ -37,7 +37,6 @@ log = logging.getLogger("lazward.worker")
 
 T = TypeVar("T")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
-RAN = ("launched", "finishing")  # phases of a job whose processes may have done something
 FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
 
@@ -126,7 +125,8 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
                 await _watch(work, runtime, workspace, job, folder)
             finally:
                 serving.cancel()
-            await work.checkpoint(phase="finishing")
+            now = work.now()
+            await work.checkpoint(lambda tx: set_state(tx, work.subject, "Finalizing", now), phase="finishing")
         return await _finish(work, runtime, job, workspace, folder)
     except (Canceled, DatabaseAway, LeaseLost):
         raise
@@ -175,7 +175,7 @@ async def _next_attempt(
     """Ends the attempt in the job's document, keeps its logs, and makes the next one this task's, all in one transaction: whoever dies
     before it ends this attempt again, whoever dies after it begins the next."""
     number, now = work.state["attempt"], work.now()
-    if work.state["phase"] in RAN:  # else what lies there is of the attempt before
+    if work.state["phase"] == "launched":  # later it has been done (_watch), and before that what lies there is of the attempt before
         await _user_logs(work, runtime, workspace, job, folder).drain()
     bases = await job_attempts.keep_logs(runtime.blobs, account_of(workspace), run_folder(job.name), _log_names(work), number)
 
@@ -211,15 +211,13 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
 
 
 async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
-    """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is."""
+    """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is. Its log was copied to
+    the last byte before the phase began (_watch)."""
     status = await runtime.executor.poll(_name(work))
     error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
     if error is not None and _wants_another(work, job, status.reason):
         return await _retry(work, runtime, job, workspace, folder, job_attempts.exit_of(status), error)
-    await _user_logs(work, runtime, workspace, job, folder).drain()
     work.at("outputs")
-    now = work.now()
-    await runtime.db.write(set_state, work.subject, "Finalizing", now)
     await stop_services(runtime, job)
     try:
         await keep_outputs(runtime, job, workspace, folder)

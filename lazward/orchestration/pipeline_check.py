@@ -22,7 +22,7 @@ from lazward.domain.resources.jobs import KINDS
 from lazward.domain.uris import parse_uri
 from lazward.orchestration import environments
 from lazward.orchestration.data import asset, home_of, locate
-from lazward.orchestration.job_references import check_compute
+from lazward.orchestration.job_references import check_code, check_compute
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -84,7 +84,7 @@ class Check:
                 elif kind == "environment":
                     environments.check(self.tx, self.workspace, reference, at)
                 else:
-                    locate(self.tx, self.workspace, reference, at, "codes")
+                    check_code(self.tx, self.workspace, reference, at)
                 self.references[key] = None
             except ArmError as error:
                 self.references[key] = error
@@ -104,14 +104,12 @@ def check_pipeline(tx: Tx, workspace: Row, properties: Mapping[str, Any]) -> lis
             inputs = read(check.components.spec(properties["componentId"], "properties.componentId").get("inputs")) | inputs
         except ArmError as error:
             return [error]
-    graph, problems = build(properties["jobs"])
-    if problems:
-        return problems
+    graph, check.problems = build(properties["jobs"])
     settings = properties.get("settings") or {}
     if settings.get("default_compute"):
         check.once("compute", settings["default_compute"], "properties.settings.default_compute")
     _nodes(check, graph, inputs, set(properties.get("outputs") or {}), settings, "properties.jobs", (), typed=False)
-    return check.problems[:MAX_PROBLEMS]
+    return list({(str(problem.target), problem.message): problem for problem in check.problems}.values())[:MAX_PROBLEMS]
 
 
 def _nodes(check: Check, graph: Graph, inputs: Mapping[str, Port], outputs: set[str], settings: Mapping[str, Any], at: str, above: tuple[str, ...], *, typed: bool) -> None:
@@ -250,9 +248,7 @@ def _nested(check: Check, spec: Mapping[str, Any], ports: Mapping[str, Port], fa
         check.fault("The pipeline component contains itself.", f"{at}.componentId")
         return
     graph, problems = build(spec.get("jobs"), f"{at}.jobs")
-    if problems:
-        check.problems += problems
-        return
+    check.problems += problems
     _nodes(check, graph, ports, set(spec.get("outputs") or {}), facts["settings"], f"{at}.jobs", (*above, spec["_id"]), typed=True)
 
 
@@ -276,13 +272,13 @@ def _bound(
             if found.output not in outputs and found.output not in SPECIAL:
                 check.fault(f"The component of '{node.name}' has no output '{found.output}'; it has {', '.join(sorted(outputs)) or 'none'}.", at)
             elif binding is not None and found.output in outputs and not _fits(outputs[found.output], port):
-                check.fault(f"'{node.name}' gives a {outputs[found.output].type} as '{found.output}'; a {port.type} is wanted.", at)
+                check.fault(f"'{node.name}' gives '{found.output}' as {outputs[found.output].type}; what is wanted is {port.type}.", at)
         elif found.kind in ("output", "node"):
             check.fault("An input is bound to an input of the pipeline or to an output of a node.", at)
     if binding is not None and binding.kind == "input" and binding.name in above:
         source = above[binding.name]
         if source.type in DATA and port.primitive:
-            check.fault(f"The pipeline's input '{binding.name}' is data of type {source.type}; a {port.type} is wanted.", at)
+            check.fault(f"The pipeline's input '{binding.name}' is data of type {source.type}; what is wanted is {port.type}.", at)
     if not inside:
         kind = given.get("job_input_type") or "literal" if isinstance(given, dict) else "literal"
         if kind == "literal":

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from lazward.contract.envelope import timestamp
 from lazward.orchestration.gateway import DEPLOYMENTS
-from lazward.orchestration.jobs import RAN
 from lazward.storage import resources, tasks
 from lazward.storage.db import Database, Tx
+
+RAN = ("launched", "finishing")  # phases of a job whose processes may have done something
 
 
 async def settle_once(db: Database, mark: Path, now: float) -> None:

@@ -307,6 +307,25 @@ class TestRefused:
             })
         assert [p.target for p in caught.value.details] == [f"properties.jobs.{at}" for at in ("x.condition", "x.mapping.none", "x.mapping.low", "y.condition")]
 
+    async def test_faults_of_the_graph_come_with_those_of_references(self, place, add):
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(add, {"n": OUT % ("gone", "next"), "q": 1}), "b": {"type": "command", "componentId": "azureml:none:1"}, "c": {"type": "if_else", "condition": "maybe"}})
+        assert {e.target for e in told.value.details} == {
+            "properties.jobs.a.inputs.n", "properties.jobs.a.inputs.q", "properties.jobs.b.componentId", "properties.jobs.c", "properties.jobs.c.condition",
+        }
+
+    async def test_a_component_whose_code_is_gone(self, place):
+        code = await place.code("gone", {"a.py": "1"})
+        gone = component(place, "gone", "python a.py", code=code)
+        await place.blobs.delete_prefix(place.account, "code", "gone/")
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(gone), "b": node(gone)})
+        assert [(e.code, e.target) for e in told.value.details] == [("CodeIsGone", f"properties.jobs.{name}.codeId") for name in "ab"]
+        place.delete("codes/gone/versions/1")
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(gone)})
+        assert (told.value.code, told.value.target) == ("ResourceNotFound", "properties.jobs.a.codeId")
+
     async def test_a_component_that_holds_itself(self, place):
         itself = f"{HOME}/components/loop/versions/1"
         place.put("components/loop/versions/1", {"componentSpec": {"type": "pipeline", "inputs": {}, "outputs": {}, "jobs": {"n": {"type": "pipeline", "componentId": itself}}}})
