@@ -4,6 +4,7 @@
   sweep      100 trials against Optuna
   planner    a pipeline of 10 000 nodes: planning, submitting, and what other clients notice of it
   parallel   a parallel job over 10 000 files against a plain process pool
+  queue      what a thousand waiting jobs cost those who ask the API
 
 Peers get environments of their own, made here by uv from the user's registry; one that cannot be installed is named in the table and left out.
 BENCH_PARTS=chain,sweep runs those parts alone.
@@ -16,9 +17,12 @@ import sys
 from collections.abc import Callable, Mapping
 
 from bench.measure import Row, main
-from bench.orchestration import chain, parallel, planner, sweep
+from bench.orchestration import chain, parallel, planner, queue, sweep
 
-PARTS: Mapping[str, Callable[[bool], list[Row]]] = {"chain": chain.rows, "sweep": sweep.rows, "planner": planner.rows, "parallel": parallel.rows}
+PARTS: Mapping[str, Callable[[bool], list[Row]]] = {
+    "chain": chain.rows, "sweep": sweep.rows, "planner": planner.rows, "parallel": parallel.rows,
+    "queue": queue.rows,
+}
 
 
 def rows(quick: bool) -> list[Row]:

@@ -169,7 +169,7 @@ class TestAThousandWait:
     async def test_they_cost_few_writes_and_move_on(self, place, blocker, monkeypatch):
         monkeypatch.setattr("lazward.orchestration.job_queue.LINES_AT_ONCE", 1)  # the documents are what is counted here
         await place.stop()
-        # Documents as PUT leaves them, and their tasks; the requests themselves are measured by bench/queue.py.
+        # Documents as PUT leaves them, and their tasks; the requests themselves are measured by bench/orchestration/queue.py.
         first = place.job("j0000", "echo a", resources=ALL_CORES)
         for number in range(1, 1000):
             place.job(f"j{number:04}", "echo a", resources=ALL_CORES)

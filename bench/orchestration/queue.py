@@ -1,4 +1,4 @@
-"""What a long queue costs those who ask the API: `python -m bench.queue`.
+"""What a long queue costs those who ask the API.
 
 One job holds the whole machine, a thousand wait behind it. Asked in turn of two servers, one with that queue and one with as many jobs that are over:
 GET of one job, and of the first page of the jobs' list. Then the job goes and the queue moves on, a job at a time, while the same is asked
@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from bench.measure import Row, alternate, main
+from bench.measure import Row, alternate
 from bench.server import Server, until
 from bench.submit import Submitter
 
@@ -83,7 +83,3 @@ def rows(quick: bool) -> list[Row]:
 def _asked(idle: Queue, busy: Queue, rounds: int) -> dict[str, list[float]]:
     cases: dict[str, Callable[[], float]] = {"idle get": idle.get, "busy get": busy.get, "idle page": idle.page, "busy page": busy.page}
     return alternate(cases, rounds)
-
-
-if __name__ == "__main__":
-    main(rows, __doc__)
