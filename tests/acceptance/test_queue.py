@@ -9,7 +9,7 @@ from collections.abc import Callable
 from azure.ai.ml import command
 from azure.ai.ml.entities import Environment
 
-from tests.acceptance.runs import finish, log_of, tracking
+from tests.acceptance.runs import finish, log_of
 
 PLAIN = Environment(image="library/python:3.11")
 
@@ -72,4 +72,4 @@ def test_every_line_of_every_attempt_is_shown_once(client, monkeypatch, tmp_path
     log = log_of(client, made.name, tmp_path / "got")
     assert [line for line in log.splitlines() if " line " in line] == wanted
     assert (tmp_path / "got/artifacts/user_logs/attempt_2/std_log.txt").read_text().splitlines() == wanted[3:6]
-    assert tracking(client).get_run(made.name).info.status == "FINISHED"
+    assert client.jobs.get(made.name).status == "Completed"
