@@ -94,6 +94,7 @@ class LogPump:
             if at is not None:
                 self._at[name] = at
             return None
+        at = at or 0
         self._at.pop(name, None)  # known again once the answer is there
         try:
             await self.blobs.append(self.account, self.container, name, piece, rules=AppendRules(position=at))
