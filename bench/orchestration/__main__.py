@@ -29,7 +29,11 @@ def rows(quick: bool) -> list[Row]:
     wanted = [name for name in os.environ.get("BENCH_PARTS", "").split(",") if name] or list(PARTS)
     if unknown := set(wanted) - set(PARTS):
         sys.exit(f"BENCH_PARTS names {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    return [row for name in wanted for row in PARTS[name](quick)]
+    found: list[Row] = []
+    for name in wanted:
+        found += (rows := PARTS[name](quick))
+        print(*(row.markdown() for row in rows), sep="\n", file=sys.stderr, flush=True)  # all together it takes minutes
+    return found
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from bench.server import Server, until
 from bench.submit import ml_client
 
 COMMAND = """python -c "open('${{outputs.done}}', 'w').write('1')\""""  # the value that the next step waits for, as the peers pass one on
+TURNS, TURNS_PEER, TURNS_SLOW = 7, 4, 2  # peers take long enough as it is
 AIMS = {10: "under 2 s"}
 
 
@@ -127,9 +128,9 @@ def measured(count: int, chains: Chains, peers: dict[str, Any], quick: bool) -> 
         cases["sdk"] = chains.sdk
     cases |= {name: peer.run for name, peer in peers.items()}
     found: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(1 if quick else 7):
+    for turn in range(1 if quick else TURNS):
         for name, case in cases.items():
-            if name not in peers or turn < (2 if peers[name].slow else 4):  # those take long enough as it is
+            if name not in peers or turn < (TURNS_SLOW if peers[name].slow else TURNS_PEER):
                 found[name].append(case(count))
     what = "a no-op step" if count == 1 else f"a chain of {count} steps, a process each"
     bare = f"{count} x `python -c pass`"

@@ -69,7 +69,7 @@ def rows(quick: bool) -> list[Row]:
             assert (root / "rows.txt").read_text() == (root / "pool.txt").read_text()
             for at, what in ((0, ""), (1, ", CPU of all processes")):
                 found.append(Row(
-                    f"parallel job, {FILES:,} files of {work}{what}", [t[at] for t in times["runner"]], f"`multiprocessing.Pool({processes})`", [t[at] for t in times["pool"]], "s", "at most 1.2x",
+                    f"parallel job, {FILES:,} files of {work}{what}", [t[at] for t in times["runner"]], f"`multiprocessing.Pool({processes})`", [t[at] for t in times["pool"]], "s", "" if what else "at most 1.2x",
                 ))
     return found
 

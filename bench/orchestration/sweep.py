@@ -24,6 +24,7 @@ from bench.orchestration.peers import timed
 from bench.own_environment import CannotInstall, own_environment
 from bench.server import Server, until
 
+ROUNDS = 3
 TRIALS, TRIALS_MLFLOW = 100, 20  # the second form imports mlflow in every trial, which is what it measures
 CONDA = "name: sweep\ndependencies:\n- python={version}\n- pip\n- pip:\n  - mlflow-skinny\n  - azureml-mlflow\n"
 
@@ -127,9 +128,9 @@ def rows(quick: bool) -> list[Row]:
             found = alternate(cases, rounds)
             out.append(Row(f"a sweep of {trials} trials that log by {what}", found["lazward"], against, found.get("optuna", []), "s"))
 
-        form("one POST to MLflow's REST", "rest.py", sweeps.bare, "plain.py", 4 if quick else TRIALS, 1 if quick else 3)
+        form("one POST to MLflow's REST", "rest.py", sweeps.bare, "plain.py", 4 if quick else TRIALS, 1 if quick else ROUNDS)
         if not quick:
             conda = CONDA.format(version=f"{sys.version_info[0]}.{sys.version_info[1]}")
             with_mlflow = sweeps.arm.put(server.path("environments/mlflow/versions/1"), {"properties": {"image": "library/python:latest", "condaFile": conda}})["id"]
-            form("mlflow.log_metric", "logged.py", with_mlflow, "logged.py", TRIALS_MLFLOW, 2)
+            form("mlflow.log_metric", "logged.py", with_mlflow, "logged.py", TRIALS_MLFLOW, 1)
     return out

@@ -220,7 +220,8 @@ class Worker:
         work = Work(task, self.db, self.now, self.services)
         try:
             outcome = await self._outcome(work)
-            await self.db.write(lambda tx: _apply(tx, task, work.state, outcome, self.now()))
+            if await self.db.write(lambda tx: _apply(tx, task, work.state, outcome, self.now())):
+                self.wake.set()  # it is due again, now or in a while
         except LeaseLost:
             log.warning("lease lost: %s %s", task.kind, task.subject)
         except DatabaseAway:
@@ -276,7 +277,8 @@ def _again(task: Task, error: ArmError, now: float) -> Outcome | None:
     return Outcome("InProgress", delay=PAUSE_S * 2 ** min(count, 10))
 
 
-def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: float) -> None:
+def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: float) -> bool:
+    """Writes what a handler leaves; whether the task goes on. Raises LeaseLost."""
     if outcome.status == "InProgress":
         status = "InProgress" if tasks.put_back(tx, task, state, now + outcome.delay, now) else None
     else:
@@ -286,3 +288,4 @@ def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: flo
     # One that was asked for again says nothing about the resource yet: what it did was for a document that has changed since.
     if outcome.also and status == outcome.status:
         outcome.also(tx)
+    return status == "InProgress"

@@ -41,10 +41,13 @@ def main(arguments: list[str]) -> int:
         slots = places.slots(plan.instances, plan.workers_per_instance, dict(os.environ), cores)
         for serial, slot in enumerate(slots[:cores]):  # they load themselves while the input is split
             slot.spawn(serial, arguments)
-        batches = split(plan)
-        for slot in slots[len(batches) :]:  # no more workers than there is work for
-            if slot.state != GONE:
-                slot.dismiss()
+        batches: list[Batch] = []
+        try:
+            batches = split(plan)
+        finally:
+            for slot in slots[len(batches) :]:  # no more workers than there is work for
+                if slot.state != GONE:
+                    slot.dismiss()
         driver = Driver(plan, batches, slots[: len(batches)], arguments, journal)
         error = driver.run()
         journal.progress(driver.progress, 0, now=True)
