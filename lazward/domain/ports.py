@@ -17,22 +17,30 @@ class ProcessSpec(msgspec.Struct, frozen=True):
 
 
 class LaunchSpec(msgspec.Struct, frozen=True):
-    """What to run. The name is deterministic (run id + attempt): starting it twice attaches to what runs already."""
+    """What to run. The name is deterministic (run id + attempt): starting it twice attaches to what runs already.
+
+    A limit that is None is none. One that is reached stops the whole tree, with the end reason named beside it."""
 
     name: str
     processes: tuple[ProcessSpec, ...]
     cwd: str
-    timeout_s: float | None = None  # wall clock, then the tree is stopped with end reason "timeout"
-    memory_bytes: int | None = None  # of the whole tree; over it the tree is stopped with end reason "memory"
-    grace_s: float = 10.0  # between SIGTERM and SIGKILL
+    timeout_s: float | None = None  # "timeout": wall clock
+    memory_bytes: int | None = None  # "memory": held by the whole tree
+    max_processes: int | None = None  # "processes": alive in the tree at once; also eight times as many threads
+    log_bytes: int | None = None  # "log": all logs of the launch together
+    folder: str | None = None  # the launch's own folder, for the two limits below; None: cwd
+    disk_bytes: int | None = None  # "disk": taken by the files in `folder`, without what is shared with others by hard links
+    free_disk_bytes: int | None = None  # "space": the disk of `folder` has less left, and of all launches this one holds most of it
+    grace_s: float = 10.0  # between SIGTERM and SIGKILL; cut short for one that runs away (processes, or far over another limit)
 
 
-EndReason = Literal["exit", "signal", "timeout", "memory", "canceled", "lost", "launch"]
+EndReason = Literal["exit", "signal", "timeout", "memory", "processes", "log", "disk", "space", "canceled", "lost", "launch"]
 
 
 class LaunchStatus(msgspec.Struct, frozen=True):
-    """State of a launch. `ended` states carry why: exit (code), signal (number), timeout, memory (over the limit or the kernel's
-    OOM killer), canceled, lost (processes gone without a record, e.g. killed with their keeper), launch (could not be started)."""
+    """State of a launch. `ended` states carry why: exit (code), signal (number), memory (over the limit or the kernel's OOM killer),
+    another limit of LaunchSpec, canceled, lost (processes gone without a record, e.g. killed with their keeper), launch (could not
+    be started)."""
 
     state: Literal["unknown", "running", "ended"]
     reason: EndReason | None = None

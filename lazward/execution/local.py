@@ -236,7 +236,7 @@ def check(spec: LaunchSpec) -> None:
         raise ValueError("name is empty")
     if not spec.processes:
         raise ValueError("processes is empty")
-    texts = {"cwd": spec.cwd}
+    texts = {"cwd": spec.cwd, "folder": spec.folder or ""}
     for i, process in enumerate(spec.processes):
         if not process.argv or not process.argv[0]:
             raise ValueError(f"processes[{i}].argv names no program")
@@ -257,7 +257,10 @@ def check(spec: LaunchSpec) -> None:
             raise ValueError(f"{field} holds characters that cannot be written on this system") from None
     if not Path(spec.cwd).is_absolute():
         raise ValueError(f"cwd is not an absolute path: '{spec.cwd}'")
-    for field, number in (("timeout_s", spec.timeout_s), ("memory_bytes", spec.memory_bytes)):
+    if spec.folder is not None and not Path(spec.folder).is_absolute():
+        raise ValueError(f"folder is not an absolute path: '{spec.folder}'")
+    for field in ("timeout_s", *order.COUNTS):
+        number = getattr(spec, field)
         if number is not None and not (math.isfinite(number) and number > 0):
             raise ValueError(f"{field} is not a positive number: {number}")
     if not (math.isfinite(spec.grace_s) and spec.grace_s >= 0):
@@ -270,8 +273,8 @@ def _order(spec: LaunchSpec, folder: str) -> order.Order:
         folder=os.fsencode(folder),
         tag=f"{Path(folder).name}.{secrets.token_hex(4)}".encode(),
         cwd=os.fsencode(spec.cwd),
-        timeout_s=spec.timeout_s,
-        memory_bytes=spec.memory_bytes,
+        place=os.fsencode(spec.cwd if spec.folder is None else spec.folder),
+        limits=order.Limits(spec.timeout_s, *(getattr(spec, name) for name in order.COUNTS)),
         grace_s=spec.grace_s,
         processes=[
             order.ProcessOrder(

@@ -15,6 +15,7 @@ from lazward.domain.ports import LaunchStatus
 from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
 from lazward.orchestration.gateway import runs_changed
+from lazward.orchestration.job_limits import explain_limit
 from lazward.orchestration.logs import tail
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, runs
@@ -24,8 +25,8 @@ from lazward.storage.resources import Row
 UPLOADS = 4
 
 
-def explain(status: LaunchStatus, facts: dict[str, Any], logs: Path) -> ArmError | None:
-    """The job's error: code, cause and evidence; None when the command ended well."""
+def explain(status: LaunchStatus, facts: dict[str, Any], logs: Path, kept: bool = True) -> ArmError | None:
+    """The job's error: code, cause and evidence; None when the command ended well. kept: whether there was room for its outputs."""
     if status.reason == "exit" and not status.code:
         return None
     names = sorted(p.name for p in logs.glob("std_log*")) or ["std_log.txt"]
@@ -39,6 +40,8 @@ def explain(status: LaunchStatus, facts: dict[str, Any], logs: Path) -> ArmError
         return ArmError(400, "JobTimeout", f"The job ran longer than its limit of {limit} (limits.timeout) and was stopped.{shown}", "limits.timeout")
     if status.reason == "memory":
         return ArmError(400, "OutOfMemory", f"The job used more memory than it may: {status.message}{shown}", "resources")
+    if error := explain_limit(status, kept, shown):
+        return error
     if status.reason == "signal":
         return ArmError(400, "KilledBySignal", f"A process of the job was ended by signal {status.signal}. {status.message}{shown}", f"user_logs/{name}")
     if status.reason == "canceled":

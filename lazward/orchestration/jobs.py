@@ -22,6 +22,7 @@ from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
+from lazward.orchestration.job_limits import make_room
 from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
@@ -208,11 +209,12 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
 async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
     """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is."""
     status = await runtime.executor.poll(_name(work))
+    await stop_services(runtime, job)
+    kept = status.reason != "space" or await asyncio.to_thread(make_room, folder, runtime.settings)  # before the first write: there may be room for none
     await _user_logs(work, runtime, workspace, job, folder).drain()
     now = work.now()
     await runtime.db.write(set_state, work.subject, "Finalizing", now)
-    await stop_services(runtime, job)
-    error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
+    error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs", kept)
     try:
         await keep_outputs(runtime, job, workspace, folder)
     except ArmError as problem:

@@ -355,5 +355,5 @@ def test_the_keeper_imports_little(tmp_path: Path):
         "lazward.execution",
         "lazward.execution.processes",
         "lazward.execution.runtime",
-        *(f"lazward.execution.runtime.{name}" for name in ("keeper", "memory", "order", "records", "spawn")),
+        *(f"lazward.execution.runtime.{name}" for name in ("crowd", "keeper", "memory", "order", "records", "spawn", "words")),
     }
