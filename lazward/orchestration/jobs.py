@@ -10,24 +10,25 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
-from lazward.domain.ports import LaunchSpec
+from lazward.domain.ports import LaunchSpec, LaunchStatus
 from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import children, environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
-from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
+from lazward.orchestration.job_finish import Evidence, explain, keep_outputs, register_outputs, set_state, submitter
 from lazward.orchestration.job_limits import make_room
 from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
-from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.logs import LineLog, LogPump, from_file, last_lines
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -39,6 +40,7 @@ log = logging.getLogger("lazward.worker")
 
 T = TypeVar("T")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
+EVIDENCE_BYTES = 8000
 FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
 
@@ -112,7 +114,7 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         if work.state["phase"] == "launched":
             serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
             try:
-                await _watch(work, runtime, workspace, job, folder)
+                await _watch(work, runtime, workspace, job)
             finally:
                 serving.cancel()
             await work.checkpoint(phase="finishing")
@@ -170,8 +172,8 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
     account, prefix = account_of(workspace), run_folder(job.name)
     await runtime.blobs.ensure_container(account, ARTIFACTS)
     pump = LogPump(runtime.blobs, account, ARTIFACTS, {
-        f"{prefix}/azureml-logs/20_image_build_log.txt": build_log.path, f"{prefix}/system_logs/lazward.log": say.path,
-    })
+        f"{prefix}/azureml-logs/20_image_build_log.txt": from_file(build_log.path), f"{prefix}/system_logs/lazward.log": from_file(say.path),
+    }, runtime.log_gate)
     async with pump.running():
         try:
             say(f"preparing the environment {job.properties['environmentId']}")
@@ -186,10 +188,10 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
             raise
 
 
-async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
+async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row) -> None:
     """Until the launch has ended, logs flow. Stops it when that is asked for."""
     name, told = _name(work), False
-    async with _user_logs(work, runtime, workspace, job, folder).running():
+    async with _user_logs(work, runtime, workspace, job).running():
         while True:
             asked = asyncio.create_task(runtime.cancel_event(work.subject).wait())
             ending = asyncio.create_task(runtime.executor.wait(name, CANCEL_POLL_S))
@@ -211,10 +213,10 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     status = await runtime.executor.poll(_name(work))
     await stop_services(runtime, job)
     kept = status.reason != "space" or await asyncio.to_thread(make_room, folder, runtime.settings)  # before the first write: there may be room for none
-    await _user_logs(work, runtime, workspace, job, folder).drain()
+    await _user_logs(work, runtime, workspace, job).drain()
     now = work.now()
     await runtime.db.write(set_state, work.subject, "Finalizing", now)
-    error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs", kept)
+    error = explain(status, job.properties, await _evidence(work, runtime, status), kept)
     try:
         await keep_outputs(runtime, job, workspace, folder)
     except ArmError as problem:
@@ -358,10 +360,17 @@ async def _cancel_requested(runtime: Runtime, key: str) -> bool:
     return job is None or job.properties.get("status") == "CancelRequested"
 
 
-def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> LogPump:
-    prefix, processes = run_folder(job.name), work.state.get("processes", 1)
-    names = [log_name(index, processes) for index in range(processes)]
-    return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{prefix}/user_logs/{n}": folder / "user_logs" / n for n in names})
+def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row) -> LogPump:
+    launch, prefix, count = _name(work), run_folder(job.name), work.state.get("processes", 1)
+    sources = {f"{prefix}/user_logs/{log_name(i, count)}": partial(runtime.executor.read_log, launch, i) for i in range(count)}
+    return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, sources, runtime.log_gate)
+
+
+async def _evidence(work: Work, runtime: Runtime, status: LaunchStatus) -> Evidence:
+    """The end of the log of the process that failed."""
+    index = status.failed_process or 0
+    data = await runtime.executor.read_log(_name(work), index, -EVIDENCE_BYTES, EVIDENCE_BYTES)
+    return Evidence(f"user_logs/{log_name(index, work.state.get('processes', 1))}", last_lines(data))
 
 
 def _name(work: Work) -> str:

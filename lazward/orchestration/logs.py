@@ -9,28 +9,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lazward.contract.errors import ArmError
+from lazward.execution.log_files import read_piece
 from lazward.storage.blobs.appending import AppendRules
 
 log = logging.getLogger("lazward.worker")
 
-PIECE = 1 << 20
+PIECE = 4 << 20  # what the store keeps as it is (FOLD_LIMIT): smaller pieces of a flood would be written several times
 FAST, SLOW = 0.2, 2.0  # seconds between looks at a file that grows, and at one that does not
 
 
-class LogPump:
-    """files: blob name -> local file."""
+Source = Callable[[int, int], Awaitable[bytes]]  # (start, limit) -> at most so many bytes from there; b"" where there are none yet
 
-    def __init__(self, blobs: Any, account: str, container: str, files: dict[str, Path]):
+
+class LogPump:
+    """sources: blob name -> where its bytes come from. gate: shared by the pumps of one worker, for how many pieces are in memory."""
+
+    def __init__(self, blobs: Any, account: str, container: str, sources: Mapping[str, Source], gate: asyncio.Semaphore):
         self.blobs = blobs
         self.account = account
         self.container = container
-        self.files = dict(files)
+        self.sources = dict(sources)
+        self.gate = gate
         self._at: dict[str, int] = {}
 
     @contextlib.asynccontextmanager
@@ -61,38 +65,58 @@ class LogPump:
                 await asyncio.wait_for(stop.wait(), pause)
 
     async def drain(self) -> bool:
-        """Copies what is there; True if there was anything."""
+        """Copies what is there; True if there was anything. Each log has its turn: one that floods keeps no other waiting."""
         grew = False
-        for name, path in list(self.files.items()):
-            try:
-                while await self._copy(name, path):
-                    grew = True
-            except ArmError as error:
-                if error.status >= 500:  # the store is full: the lines wait in their file
-                    raise
-                # Its job has replaced or removed the blob: its business, and no reason to fail.
-                log.warning("the log %s is not copied any further: %s", name, error.message)
-                del self.files[name]
+        full = list(self.sources)
+        while full:
+            pending, full = full, []
+            for name in pending:
+                copied, more = await self._turn(name)
+                grew = grew or copied
+                if more:
+                    full.append(name)
         return grew
 
-    async def _copy(self, name: str, path: Path) -> bool:
+    async def _turn(self, name: str) -> tuple[bool, bool]:
+        try:
+            async with self.gate:
+                return await self._copy(name, self.sources[name])
+        except ArmError as error:
+            if error.status >= 500:  # the store is full: the lines wait in their file
+                raise
+            # Its job has replaced or removed the blob: its business, and no reason to fail.
+            log.warning("the log %s is not copied any further: %s", name, error.message)
+            del self.sources[name]
+            return False, False
+
+    async def _copy(self, name: str, source: Source) -> tuple[bool, bool]:
+        """One piece. Whether there was one, and whether there may be more by now: a piece that is not full ended where the log did."""
         at = self._at.get(name)
         if at is None:
             info = await self.blobs.info(self.account, self.container, name)
             at = info.size if info else 0
-        piece = await asyncio.to_thread(_read, path, at)
+        piece = await source(at, PIECE)
         if not piece:
             self._at[name] = at
-            return False
+            return False, False
         self._at.pop(name, None)  # known again once the answer is there
         try:
             await self.blobs.append(self.account, self.container, name, piece, rules=AppendRules(position=at))
         except ArmError as error:
             if error.code != "AppendPositionConditionNotMet":
                 raise
-            return True  # an append that was given up has come through after all: look again where it ends
+            return True, True  # an append that was given up has come through after all: look again where it ends
         self._at[name] = at + len(piece)
-        return True
+        return True, len(piece) == PIECE
+
+
+def from_file(path: Path) -> Source:
+    """A file of our own on this machine."""
+
+    async def read(start: int, limit: int) -> bytes:
+        return await asyncio.to_thread(read_piece, path, start, limit)
+
+    return read
 
 
 class LineLog:
@@ -110,25 +134,11 @@ class LineLog:
                 out.write(f"{stamp}{line}\n")
 
 
-def _read(path: Path, start: int) -> bytes:
-    try:
-        with path.open("rb") as source:
-            source.seek(0, os.SEEK_END)
-            if source.tell() <= start:
-                return b""
-            source.seek(start)
-            return source.read(PIECE)
-    except FileNotFoundError:
-        return b""
-
-
 def tail(path: Path, lines: int = 10, limit: int = 4000) -> str:
     """The last lines of a file, as evidence in an error message."""
-    try:
-        with path.open("rb") as source:
-            source.seek(0, os.SEEK_END)
-            source.seek(max(0, source.tell() - limit * 2))
-            text = source.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])[-limit:]
+    return last_lines(read_piece(path, -2 * limit, 2 * limit), lines, limit)
+
+
+def last_lines(data: bytes, lines: int = 10, limit: int = 4000) -> str:
+    """Of the end of a log: so many lines, and no more than `limit` characters."""
+    return "\n".join(data.decode("utf-8", "replace").rstrip().splitlines()[-lines:])[-limit:]

@@ -137,6 +137,7 @@ class Keeper:
             "boot": processes.boot_id(),
             "tag": self.tag,
             "started": self.started,
+            "logs": " ".join(process.log.hex() for process in self.order.processes),
         }
         records.write(self.folder, records.KEEPER, records.to_json(record), durable=False)
         self.oom_before = memory.kernel_kills()

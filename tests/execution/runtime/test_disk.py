@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazward.execution import processes
@@ -23,6 +23,7 @@ def allocated(*paths: Path) -> int:
     return sum(path.lstat().st_blocks * 512 for path in paths)
 
 
+@settings(deadline=None)  # files
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 9000)), max_size=12))
 def test_is_what_the_files_and_folders_have_allocated(tmp_path_factory, files: list[tuple[int, int]]):
     root = tmp_path_factory.mktemp("scan")
