@@ -69,6 +69,7 @@ def _within(path: str, at: str) -> bool:
 # Modules whose behaviour is tested at another place than tests/SAME/PATH/test_NAME.py: there is one test for several, or it takes a
 # whole server. A module without logic (declarations alone) is tested by what reads it.
 ELSEWHERE = {
+    "apps/arm/actions_assets.py": "tests/orchestration/test_schedule_events.py",
     "apps/arm/actions_jobs.py": "tests/orchestration/test_jobs.py",
     "apps/arm/actions_workspaces.py": "tests/apps/arm/test_registry.py",
     "apps/arm/authorization_scope.py": "tests/apps/arm/test_authorization.py",
@@ -135,6 +136,7 @@ ELSEWHERE = {
     "orchestration/children.py": "tests/orchestration/test_pipelines.py",
     "orchestration/deployment_build.py": "tests/orchestration/test_deployments.py",
     "orchestration/instances.py": "tests/orchestration/test_deployments.py",
+    "orchestration/events.py": "tests/orchestration/test_schedule_events.py",
     "orchestration/job_create.py": "tests/orchestration/test_schedules.py",
     "orchestration/job_env.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_finish.py": "tests/orchestration/test_jobs.py",

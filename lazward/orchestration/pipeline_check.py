@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs.checks import INPUT_TYPES
 from lazward.domain.pipelines.binding import BadBinding, whole, within
 from lazward.domain.pipelines.graph import STEPS, Graph, Node, build
 from lazward.domain.pipelines.ports import DATA, Port, problem, read
+from lazward.domain.pipelines.settled import bound, settled
 from lazward.domain.pipelines.steps import component_id, items_of, outputs_of, properties_of
 from lazward.domain.resources.jobs import KINDS
 from lazward.domain.uris import parse_uri
@@ -63,6 +66,7 @@ class Check:
     tx: Tx
     workspace: Row
     components: Components
+    values: Mapping[str, str] = field(default_factory=dict)  # of the inputs of the pipeline that is submitted, as far as they are literals
     problems: list[ArmError] = field(default_factory=list)
     references: dict[tuple[str, str], ArmError | None] = field(default_factory=dict)
 
@@ -89,7 +93,8 @@ class Check:
 
 def check_pipeline(tx: Tx, workspace: Row, properties: Mapping[str, Any]) -> list[ArmError]:
     """All that is wrong with a pipeline's nodes; [] when it can run."""
-    check = Check(tx, workspace, Components(tx, workspace))
+    literals = {name: given["value"] for name, given in properties["inputs"].items() if given["jobInputType"] == "literal"}
+    check = Check(tx, workspace, Components(tx, workspace), literals)
     inputs = {
         name: Port(name, "string" if given["jobInputType"] == "literal" else given["jobInputType"]) for name, given in properties["inputs"].items()
     }
@@ -176,6 +181,10 @@ def _step(
             check.fault(f"The pipeline has no output '{target.name}'.", f"{at}.outputs.{name}")
         if name not in read(spec.get("outputs")) and name not in SPECIAL:
             check.fault(f"The component has no output '{name[:80]}'.", f"{at}.outputs.{name}")
+    for path, name in bound(node.raw):
+        if name not in above_inputs:
+            check.fault(f"The pipeline has no input '{name[:80]}'.", f"{at}.{path}")
+    node = structs.replace(node, raw=settled(node.raw, {} if above else check.values))  # what a nested pipeline is given is known when it runs
     try:
         facts = properties_of(node, spec, draft, outputs_of(node, spec, {}), settings)
     except ArmError as error:

@@ -30,7 +30,16 @@ from lazward.orchestration.jobs import load_job, request_cancel
 from lazward.orchestration.logs import LineLog, LogPump, from_file
 from lazward.orchestration.runtime import Runtime, first_of
 from lazward.orchestration.sweep_finish import error_of, metrics_of, take_outputs, write_end
-from lazward.orchestration.sweep_trials import best_of, past_of, settle, state_of, stop_trial, submit_trial, trial_of
+from lazward.orchestration.sweep_trials import (
+    best_of,
+    front_of,
+    past_of,
+    settle,
+    state_of,
+    stop_trial,
+    submit_trial,
+    trial_of,
+)
 from lazward.storage import metrics, resources, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
@@ -236,8 +245,8 @@ class _Running:
             return sobol_point(space, self.seed, number)
         if self.sweep.algorithm == "random":
             return random_point(space, self.seed, number)
-        past = [past_of(row) for row in self.rows.values()] + [Past(n, space.active(p), False, None) for n, p in asked.items()]
-        return await asyncio.to_thread(partial(ask, space, self.seed, self.sweep.maximize, past, number))
+        past = [past_of(row) for row in self.rows.values()] + [Past(n, space.active(p), False, ()) for n, p in asked.items()]
+        return await asyncio.to_thread(partial(ask, space, self.seed, self.sweep.goals, past, number))
 
     async def _finishing(self, end: End, best: Row | None) -> ArmError | None:
         now = self.work.now()
@@ -254,4 +263,5 @@ class _Running:
         return error
 
     def _write_end(self, tx: Tx, end: End, best: Row | None, error: ArmError | None, now: float) -> None:
-        set_state(tx, self.job.key, end.status, now, lambda row: write_end(tx, row, self.workspace, end, best, error, now))
+        front = front_of(self.rows, self.sweep) if self.sweep.others else []
+        set_state(tx, self.job.key, end.status, now, lambda row: write_end(tx, row, self.workspace, end, best, front, error, now))

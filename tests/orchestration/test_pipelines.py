@@ -217,6 +217,29 @@ async def test_deleting_a_pipeline_deletes_its_steps(place, add):
     assert [await place.blobs.info(place.account, "azureml", f"ExperimentRun/dcid.{name}/user_logs/std_log.txt") for name in names] == [None, None]
 
 
+async def test_a_deleted_step_is_over_and_the_others_are_stopped(place, add, show):
+    slow = component(place, "slow", "echo begun; sleep 600")
+    key = pipeline(place, "p", {"a": node(slow), "b": node(slow)})
+    await place.start()
+    await place.until(lambda: statuses(place, key) == {"a": ["Running"], "b": ["Running"]}, lambda: statuses(place, key))
+    place.delete(f"jobs/{steps(place, key)['a'][0].name}")
+    assert (await place.over("p"))["status"] in ("Failed", "Canceled")
+    await place.until(lambda: statuses(place, key) == {"b": ["Canceled"]}, lambda: statuses(place, key))
+
+
+async def test_an_end_that_was_committed_late_is_seen(place, add, show):
+    """A document carries the time at which its writer began, so a later end may bear an earlier time than one that was seen."""
+    slow = component(place, "slow", "echo begun; sleep 600")
+    key = pipeline(place, "p", {"a": node(slow), "b": node(slow)}, {"continue_on_step_failure": True})
+    await place.start()
+    await place.until(lambda: statuses(place, key) == {"a": ["Running"], "b": ["Running"]}, lambda: statuses(place, key))
+    names = [rows[0].name for rows in steps(place, key).values()]
+    for name, at in zip(names, (time.time() + 60, time.time() - 60), strict=True):
+        place.db.write_now(request_cancel, f"{HOME}/jobs/{name}".lower(), at)
+        await place.until(lambda name=name: place.facts(f"jobs/{name}")["status"] == "Canceled")
+    assert (await place.over("p"))["status"] in ("Failed", "Canceled")
+
+
 class TestRefused:
     async def test_every_fault_of_the_tree_at_submit(self, place, add, show):
         inner = place.put("components/inner/versions/1", {"componentSpec": {"type": "pipeline", "inputs": {"k": {"type": "integer"}}, "outputs": {}, "jobs": {

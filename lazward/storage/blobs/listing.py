@@ -59,6 +59,14 @@ def page(tx: Tx, account: str, container: str, prefix: str = "", delimiter: str 
             low, open_end = bound, False  # past all that is folded there
 
 
+def size(tx: Tx, account: str, container: str, prefix: str) -> int:
+    """Bytes of all blobs whose name starts so."""
+    where = [b.c.account == account, b.c.container == container, b.c.name >= prefix]
+    if (high := after_prefix(prefix)) is not None:
+        where.append(b.c.name < high)
+    return tx.execute(sa.select(sa.func.coalesce(sa.func.sum(b.c.size), 0)).where(*where)).scalar_one()
+
+
 def _last(blobs: list[BlobInfo], prefixes: list[str]) -> str:
     """The greater of the two last entries: where the next page begins."""
     return max(blobs[-1].name if blobs else "", prefixes[-1] if prefixes else "")
