@@ -82,6 +82,7 @@ class Executor(Protocol):
         """Starts, or attaches to the running or ended launch of that name (whatever else the spec says). Never runs a name twice.
 
         A command that cannot be started is a launch that ended, with reason "launch" and the same sentence in its log.
+        A caller that is cancelled hears so once it is known whether the launch runs.
         Raises ValueError, naming the field, for a spec that cannot be meant; NotStarted."""
         ...
 

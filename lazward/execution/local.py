@@ -58,7 +58,12 @@ class LocalExecutor:
 
     async def start(self, spec: LaunchSpec) -> LaunchStatus:
         check(spec)
-        return await self._in_thread(self._start, spec)
+        starting = asyncio.ensure_future(self._in_thread(self._start, spec))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait({starting})  # the thread goes on; whoever looks next must not find the name unknown and the command running a moment later
+            raise
 
     async def poll(self, name: str) -> LaunchStatus:
         return await self._in_thread(self._status, self.folder(name))

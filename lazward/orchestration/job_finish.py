@@ -19,12 +19,15 @@ from lazward.orchestration import events
 from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
 from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.job_limits import explain_limit
+from lazward.orchestration.job_prepare import log_name
+from lazward.orchestration.logs import last_lines
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, runs
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
 UPLOADS = 4
+EVIDENCE_BYTES = 8000
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -32,6 +35,13 @@ class Evidence(msgspec.Struct, frozen=True):
 
     name: str
     text: str
+
+
+async def evidence_of(runtime: Runtime, launch: str, status: LaunchStatus, processes: int) -> Evidence:
+    """Of the process that failed, or the first one."""
+    index = status.failed_process or 0
+    data = await runtime.executor.read_log(launch, index, -EVIDENCE_BYTES, EVIDENCE_BYTES)
+    return Evidence(f"user_logs/{log_name(index, processes)}", last_lines(data))
 
 
 def explain(status: LaunchStatus, facts: dict[str, Any], evidence: Evidence, kept: bool = True) -> ArmError | None:
@@ -55,7 +65,8 @@ def explain(status: LaunchStatus, facts: dict[str, Any], evidence: Evidence, kep
         return ArmError(400, "Canceled", "The job was canceled.")
     if status.reason == "launch":
         return ArmError(400, "LaunchFailed", f"The command could not be started: {status.message}", "command")
-    return ArmError(500, "JobLost", f"The processes of the job are gone without a record of their end: {status.message or 'killed with their keeper'}.{shown}")
+    shown = shown if evidence.text.strip() else ""  # with the records of the launch the way to its log may be gone
+    return ArmError(500, "JobLost", f"The processes of the job are gone without a record of their end. {status.message or 'The records of the launch were removed.'}{shown}")
 
 
 async def keep_outputs(runtime: Runtime, job: Row, workspace: Row, folder: Path) -> None:

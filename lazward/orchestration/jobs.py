@@ -16,19 +16,19 @@ from typing import Any, TypeVar
 
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
-from lazward.domain.ports import LaunchSpec, LaunchStatus
+from lazward.domain.ports import LaunchSpec
 from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import children, environments
 from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
-from lazward.orchestration.job_finish import Evidence, explain, keep_outputs, register_outputs, set_state, submitter
+from lazward.orchestration.job_finish import evidence_of, explain, keep_outputs, register_outputs, set_state, submitter
 from lazward.orchestration.job_limits import make_room
 from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
-from lazward.orchestration.logs import LineLog, LogPump, from_file, last_lines
+from lazward.orchestration.logs import LineLog, LogPump, from_file
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -40,7 +40,7 @@ log = logging.getLogger("lazward.worker")
 
 T = TypeVar("T")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
-EVIDENCE_BYTES = 8000
+ORDER_LOOKS, ORDER_PAUSE_S = 4, 0.025
 FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
 
@@ -145,7 +145,11 @@ async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
 
 async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
     """No record of the launch, or one that a worker canceled which wanted to start over and died before it could say so."""
-    status = await runtime.executor.poll(_name(work))
+    for _ in range(ORDER_LOOKS):
+        status = await runtime.executor.poll(_name(work))
+        if status.state != "unknown":
+            break
+        await asyncio.sleep(ORDER_PAUSE_S)  # the worker before us may have given the order a moment before it died
     if status.state == "ended" and status.reason == "canceled":
         return not await _cancel_requested(runtime, work.subject)
     return status.state == "unknown"
@@ -216,7 +220,7 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     await _user_logs(work, runtime, workspace, job).drain()
     now = work.now()
     await runtime.db.write(set_state, work.subject, "Finalizing", now)
-    error = explain(status, job.properties, await _evidence(work, runtime, status), kept)
+    error = explain(status, job.properties, await evidence_of(runtime, _name(work), status, work.state.get("processes", 1)), kept)
     try:
         await keep_outputs(runtime, job, workspace, folder)
     except ArmError as problem:
@@ -364,13 +368,6 @@ def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row) -> LogPum
     launch, prefix, count = _name(work), run_folder(job.name), work.state.get("processes", 1)
     sources = {f"{prefix}/user_logs/{log_name(i, count)}": partial(runtime.executor.read_log, launch, i) for i in range(count)}
     return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, sources, runtime.log_gate)
-
-
-async def _evidence(work: Work, runtime: Runtime, status: LaunchStatus) -> Evidence:
-    """The end of the log of the process that failed."""
-    index = status.failed_process or 0
-    data = await runtime.executor.read_log(_name(work), index, -EVIDENCE_BYTES, EVIDENCE_BYTES)
-    return Evidence(f"user_logs/{log_name(index, work.state.get('processes', 1))}", last_lines(data))
 
 
 def _name(work: Work) -> str:

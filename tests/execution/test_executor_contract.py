@@ -4,6 +4,7 @@ is the conformance suite; a new executor is added to SUBJECTS in conftest.py."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -93,6 +94,21 @@ class TestStart:
             assert other.returncode == 0 and "unknown" not in output
         assert (await executor.wait("a", PATIENCE_S)).code == 0
         assert bench.log("a").read_text() == "once\n"
+
+    async def test_that_is_given_up_is_settled_when_its_caller_hears_so(self, executor: Executor, another, bench: Bench):
+        """Nobody finds the name unknown and the command running a moment later."""
+        other = another()
+        for i in range(10):
+            starting = asyncio.create_task(executor.start(bench.spec(f"a{i}", sh("echo once"))))
+            await asyncio.sleep(i * 0.0005)
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            if (await other.poll(f"a{i}")).state == "unknown":
+                await other.cancel(f"a{i}")
+                assert not bench.log(f"a{i}").exists()
+            else:
+                assert (await other.wait(f"a{i}", PATIENCE_S)).code == 0
 
     async def test_many_at_once(self, executor: Executor, another, bench: Bench):
         """From two workers, each of which starts all of them; those of one do not disturb the others."""
