@@ -29,9 +29,11 @@ class Bench:
     def __init__(self, folder: Path):
         self.folder = folder
         self.pids = folder / "pids"
+        self.names: set[str] = set()  # of the launches that were meant
         self.env = {"PATH": os.environ.get("PATH", os.defpath), "PIDS": str(self.pids), "HERE": str(folder)}
 
     def spec(self, name: str, *argvs: tuple[str, ...], env: dict[str, str] | None = None, **limits) -> LaunchSpec:
+        self.names.add(name)
         made = tuple(
             ProcessSpec(argv, self.env if env is None else env, str(self.log(name, i))) for i, argv in enumerate(argvs)
         )
@@ -137,8 +139,17 @@ def another(subject: Subject, bench: Bench) -> Iterator[Callable[[], Executor]]:
         return made[-1]
 
     yield make
+    if made:
+        asyncio.run(_stop(made[0], bench.names))
     for executor in made:
         executor.close()
+
+
+async def _stop(executor: Executor, names: set[str]) -> None:
+    """What a test that failed has left running."""
+    for name in names:
+        if (await executor.poll(name)).state == "running":
+            await executor.cancel(name)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ FOREVER = "sleep 600"
 @pytest.mark.parametrize(
     ("limit", "command", "code"),
     [
-        ({"max_job_log_bytes": MIB}, "setsid sh -c 'echo the last words; while :; do echo 0123456789012345678901234567890123456789; done' & sleep 600", "LogLimitExceeded"),
+        ({"max_job_log_bytes": MIB}, "setsid sh -c 'echo the last words; i=0; while [ $((i=i+1)) -lt 300000 ]; do echo 0123456789012345678901234567890123456789; done' & sleep 600", "LogLimitExceeded"),
         ({"max_job_disk_bytes": 5 * MIB}, f"head -c 9000000 /dev/zero > outputs/big; {FOREVER}", "DiskLimitExceeded"),
         ({"max_job_disk_bytes": 5 * MIB}, f"head -c 9000000 /dev/zero > $TMPDIR/big; {FOREVER}", "DiskLimitExceeded"),
         ({"max_job_processes": 30}, f"for i in $(seq 60); do setsid sleep 600 & done; {FOREVER}", "ProcessLimitExceeded"),

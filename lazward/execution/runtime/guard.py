@@ -13,7 +13,7 @@ import time
 from lazward.execution.processes import TYPE_CHECKING, Process
 from lazward.execution.runtime import disk
 from lazward.execution.runtime.order import Limits
-from lazward.execution.runtime.shares import Shares
+from lazward.execution.runtime.shares import Shares, renounce
 from lazward.execution.runtime.words import size
 
 if TYPE_CHECKING:
@@ -74,11 +74,13 @@ class Guard:
         self._low_since: float | None = None  # unix seconds
         self._low_at = 0
         self._shares: Shares | None = None
-        if limits.free_disk_bytes is not None:
-            try:
+        try:
+            if limits.free_disk_bytes is None:
+                renounce(records)
+            else:
                 self._shares = Shares(records, os.stat(self.place).st_dev)
-            except OSError:
-                pass  # a folder that is gone, or a disk so full that we cannot say what we hold: then nobody is accused by us
+        except OSError:
+            pass  # a folder that is gone, or a disk so full that we cannot say what we hold: then nobody is accused by us
         if limits.log_bytes is None and limits.disk_bytes is None and self._shares is None:
             self.at = float("inf")
 

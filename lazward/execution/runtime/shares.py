@@ -61,8 +61,14 @@ class Shares:
         root, name = os.path.split(self.folder)
         waited = time.time() - since
         for other in os.listdir(root):
-            share = _read(f"{root}/{other}") if other != name else None
-            if share is None or share.device != self.device:
+            if other == name:
+                continue
+            share = _read(f"{root}/{other}")
+            if share is None:
+                if waited < ANSWER_S and records.has(f"{root}/{other}", records.KEEPER) and records.is_locked(f"{root}/{other}"):
+                    return False  # it has only just begun: its keeper has not had time to look
+                continue
+            if share.device != self.device:
                 continue
             if records.has(f"{root}/{other}", records.EXIT):
                 if share.of(files) > ours.of(files) // 2 and time.time() - share.at < CLEARING_S and not fell:
@@ -74,6 +80,12 @@ class Shares:
             ) and records.is_locked(f"{root}/{other}"):
                 return False  # it may hold more; its keeper has not said yet
         return True
+
+
+def renounce(folder: str) -> None:
+    """Says of a launch that it is never asked to make room, so that nobody waits for its word. Raises OSError."""
+    with open(f"{folder}/{records.SHARE}", "w") as file:
+        file.write("0 0 1 -1 0")
 
 
 def _read(folder: str) -> Share | None:

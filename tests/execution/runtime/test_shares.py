@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lazward.execution.runtime import records
-from lazward.execution.runtime.shares import Shares
+from lazward.execution.runtime.shares import Shares, renounce
 
 GIB = 1 << 30
 DEVICE = 7
@@ -67,6 +67,22 @@ def test_a_launch_that_has_not_looked_yet_is_waited_for_but_not_for_ever(launche
     ours = launches.add("a", GIB)
     assert not blamed(ours, since=1.0)
     assert blamed(ours, since=4.0)
+
+
+def test_a_launch_that_has_just_begun_is_waited_for_but_not_for_ever(launches: Launches):
+    launches.add("other")
+    (launches.root / "other" / records.SHARE).unlink()
+    (launches.root / "other" / records.KEEPER).touch()
+    ours = launches.add("a", GIB)
+    assert not blamed(ours, since=1.0)
+    assert blamed(ours, since=4.0)
+
+
+def test_one_that_is_never_asked_is_not_waited_for(launches: Launches):
+    launches.add("other")
+    (launches.root / "other" / records.KEEPER).touch()
+    renounce(str(launches.root / "other"))
+    assert blamed(launches.add("a", GIB), since=0.1)
 
 
 def test_one_that_still_counts_is_waited_for_but_not_for_ever(launches: Launches):
