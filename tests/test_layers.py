@@ -145,6 +145,7 @@ ELSEWHERE = {
     "orchestration/job_references.py": "tests/orchestration/test_jobs.py",
     "orchestration/copying.py": "tests/orchestration/test_sweeps.py",
     "orchestration/pipeline_check.py": "tests/orchestration/test_pipelines.py",
+    "orchestration/pipeline_component.py": "tests/orchestration/test_pipelines.py",
     "orchestration/pipeline_end.py": "tests/orchestration/test_pipelines.py",
     "orchestration/pipeline_loops.py": "tests/orchestration/test_pipelines.py",
     "orchestration/pipeline_resume.py": "tests/orchestration/test_pipelines.py",

@@ -119,7 +119,8 @@ _TABLE: tuple[tuple[str, int, str, tuple[str, ...] | None, str], ...] = (
     ("llm-rag-embeddings", 60, "3.10", ("langchain", "openai", "faiss-cpu", "tiktoken", *_MODERN_DATA, *_TRACKING),
      "Retrieval-augmented generation: chunking, embedding, indexes"),
     ("python-sdk-v2", 40, "3.10", ("azure-ai-ml", "azure-identity", "pandas", "numpy", *_TRACKING), "The SDK v2 and MLflow tracking"),
-    ("mldesigner", 20, "3.10", ("mldesigner", "pandas", "numpy", *_TRACKING), "Components written as Python functions"),
+    ("mldesigner", 20, "3.10", ("mldesigner", "azure-ai-ml", "pandas", "numpy", *_TRACKING), "Components written as Python functions"),
+    ("mldesigner-minimal", 20, "3.10", ("mldesigner",), "Components written as Python functions, without the SDK and MLflow"),
     ("designer", 40, "3.10", _DESIGNER, "Components of the designer"),
 )  # fmt: skip
 _EXPLICIT = {row[0]: row for row in _TABLE}

@@ -28,6 +28,7 @@ BEAT_S = LEASE_S / 3
 FIRST_BEAT_S = 2.0  # after a claim: one that has run so long did not kill its worker at once, and its attempts are forgotten
 AWAY_PAUSE_S = 1.0  # before work that the database left in the lurch is begun again
 PAUSE_S, FORGET_S = 1.0, 3600.0  # between tries of a handler that may be tried again, doubling; the count is dropped after that long without a fault
+AT_ONCE = 64  # tasks claimed in one transaction
 RELEASE_S = 3.0  # a worker that stops waits no longer for its database
 MAX_ATTEMPTS = 100  # claims in a row without one heartbeat: the task kills its workers
 
@@ -136,7 +137,7 @@ class Worker:
                     claimed = []
                 for task in claimed:
                     await self._begin(task)
-                if not claimed:
+                if len(claimed) < AT_ONCE:  # nothing else was due: whether something is by now, _sleep finds out without a write
                     await self._sleep(stop)
         finally:
             heart.cancel()
@@ -148,7 +149,7 @@ class Worker:
                 await asyncio.wait_for(self.db.write(tasks.release_worker, self.name, died=False), RELEASE_S)
 
     async def _claim(self) -> list[Task]:
-        free = min(64, self.concurrency - len(self._running))
+        free = min(AT_ONCE, self.concurrency - len(self._running))
         if free <= 0:
             return []
         return await self.db.write(self._extend_and_claim, free)
@@ -205,8 +206,10 @@ class Worker:
             while not await self._try(task):
                 await asyncio.sleep(AWAY_PAUSE_S)
         finally:
+            full = len(self._running) >= self.concurrency
             self._running.pop(task.id, None)
-            self.wake.set()
+            if full:  # there is room for what is due
+                self.wake.set()
 
     async def _try(self, task: Task) -> bool:
         """Runs the handler and writes what it leaves; False: to be done again, from what is stored."""

@@ -9,6 +9,7 @@ from lazward.domain.resources.jobs import raise_all
 from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.job_references import check_command, check_data
 from lazward.orchestration.pipeline_check import check_pipeline
+from lazward.orchestration.pipeline_component import take_component
 from lazward.storage import resources, runs, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
@@ -39,6 +40,8 @@ def submit(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None = None)
     facts = job.properties
     home = resources.get(tx, job.scope)
     assert home is not None
+    if facts["jobType"] == "Pipeline":
+        raise_all(take_component(tx, home, job))
     raise_all(REFERENCES[facts["jobType"]](tx, home, facts))
     record(tx, job, now, caller, parent)
     tasks.enqueue(tx, TASKS[facts["jobType"]], job.key, {"phase": "queued", "attempt": 1}, now)

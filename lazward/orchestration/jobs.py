@@ -28,7 +28,7 @@ from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
-from lazward.orchestration.logs import LineLog, LogPump, from_file
+from lazward.orchestration.logs import FAST, LineLog, LogPump, from_file
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -114,10 +114,11 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
         if work.state["phase"] == "launched":
             serving = asyncio.create_task(start_services(runtime, job, folder, work.now))
             try:
-                await _watch(work, runtime, workspace, job)
+                await _watch(work, runtime, workspace, job, folder)
             finally:
                 serving.cancel()
-            await work.checkpoint(phase="finishing")
+            now = work.now()
+            await work.checkpoint(lambda tx: set_state(tx, work.subject, "Finalizing", now), phase="finishing")
         return await _finish(work, runtime, job, workspace, folder)
     except (Canceled, DatabaseAway, LeaseLost):
         raise
@@ -178,7 +179,7 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
     pump = LogPump(runtime.blobs, account, ARTIFACTS, {
         f"{prefix}/azureml-logs/20_image_build_log.txt": from_file(build_log.path), f"{prefix}/system_logs/lazward.log": from_file(say.path),
     }, runtime.log_gate)
-    async with pump.running():
+    async with pump.running(FAST):  # a warm preparation is over by then, and one append says it all
         try:
             say(f"preparing the environment {job.properties['environmentId']}")
             wanted = await environments.definition_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
@@ -192,7 +193,7 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
             raise
 
 
-async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row) -> None:
+async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
     """Until the launch has ended, logs flow. Stops it when that is asked for."""
     name, told = _name(work), False
     async with _user_logs(work, runtime, workspace, job).running():
@@ -206,6 +207,9 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row) -> None
                 ending.cancel()  # nothing for one that is done
             # "unknown" after the start: somebody has removed the records, and the keeper stops what nobody could watch any more.
             if ending.done() and not ending.cancelled() and ending.result().state != "running":
+                if ending.result().reason == "space":  # before the next write: there may be room for none
+                    await stop_services(runtime, job)
+                    await asyncio.to_thread(make_room, folder, runtime.settings)
                 return
             if not told and (runtime.cancel_event(work.subject).is_set() or await _cancel_requested(runtime, work.subject)):
                 await runtime.executor.cancel(name)
@@ -213,13 +217,11 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row) -> None
 
 
 async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
-    """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is."""
+    """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is. Its log was copied to
+    the last byte before the phase began (_watch)."""
     status = await runtime.executor.poll(_name(work))
     await stop_services(runtime, job)
-    kept = status.reason != "space" or await asyncio.to_thread(make_room, folder, runtime.settings)  # before the first write: there may be room for none
-    await _user_logs(work, runtime, workspace, job).drain()
-    now = work.now()
-    await runtime.db.write(set_state, work.subject, "Finalizing", now)
+    kept = status.reason != "space" or await asyncio.to_thread(make_room, folder, runtime.settings)
     error = explain(status, job.properties, await evidence_of(runtime, _name(work), status, work.state.get("processes", 1)), kept)
     try:
         await keep_outputs(runtime, job, workspace, folder)

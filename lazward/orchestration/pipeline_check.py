@@ -15,20 +15,21 @@ from lazward.contract.errors import ArmError
 from lazward.domain.jobs.checks import INPUT_TYPES
 from lazward.domain.pipelines.binding import BadBinding, whole, within
 from lazward.domain.pipelines.graph import STEPS, Graph, Node, build
-from lazward.domain.pipelines.ports import DATA, Port, problem, read
+from lazward.domain.pipelines.ports import DATA, Port, problem, read, truth
 from lazward.domain.pipelines.settled import bound, settled
 from lazward.domain.pipelines.steps import component_id, items_of, outputs_of, properties_of
 from lazward.domain.resources.jobs import KINDS
 from lazward.domain.uris import parse_uri
 from lazward.orchestration import environments
 from lazward.orchestration.data import asset, home_of, locate
-from lazward.orchestration.job_references import check_compute
+from lazward.orchestration.job_references import check_code, check_compute
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
 MAX_DEPTH = 30  # of pipelines in pipelines
 MAX_PROBLEMS = 100
 SPECIAL = ("artifacts", "default")  # outputs that every step has: the folder of its artifacts
+CONDITION = Port("condition", "boolean")  # of an if_else
 _ANYWHERE = "azureml://datastores/workspaceblobstore/paths/x"
 
 
@@ -83,7 +84,7 @@ class Check:
                 elif kind == "environment":
                     environments.check(self.tx, self.workspace, reference, at)
                 else:
-                    locate(self.tx, self.workspace, reference, at, "codes")
+                    check_code(self.tx, self.workspace, reference, at)
                 self.references[key] = None
             except ArmError as error:
                 self.references[key] = error
@@ -103,14 +104,12 @@ def check_pipeline(tx: Tx, workspace: Row, properties: Mapping[str, Any]) -> lis
             inputs = read(check.components.spec(properties["componentId"], "properties.componentId").get("inputs")) | inputs
         except ArmError as error:
             return [error]
-    graph, problems = build(properties["jobs"])
-    if problems:
-        return problems
+    graph, check.problems = build(properties["jobs"])
     settings = properties.get("settings") or {}
     if settings.get("default_compute"):
         check.once("compute", settings["default_compute"], "properties.settings.default_compute")
     _nodes(check, graph, inputs, set(properties.get("outputs") or {}), settings, "properties.jobs", (), typed=False)
-    return check.problems[:MAX_PROBLEMS]
+    return list({(str(problem.target), problem.message): problem for problem in check.problems}.values())[:MAX_PROBLEMS]
 
 
 def _nodes(check: Check, graph: Graph, inputs: Mapping[str, Port], outputs: set[str], settings: Mapping[str, Any], at: str, above: tuple[str, ...], *, typed: bool) -> None:
@@ -135,7 +134,9 @@ def _nodes(check: Check, graph: Graph, inputs: Mapping[str, Port], outputs: set[
         if node.kind in STEPS and node.name in specs:
             _step(check, node, graph, specs, inputs, outputs, settings, place, above, typed=typed)
         elif node.kind == "if_else":
-            _bound(check, node.raw.get("condition"), Port("condition", "boolean"), graph, specs, inputs, f"{place}.condition")
+            _bound(check, node.raw.get("condition"), CONDITION, graph, specs, inputs, f"{place}.condition")
+        elif node.kind == "do_while":
+            _do_while(check, node, graph, specs, place)
         elif node.kind == "parallel_for" and not (isinstance(node.raw.get("items"), str) and within(node.raw["items"])):
             try:
                 items_of(node.raw.get("items"), place)
@@ -205,6 +206,37 @@ def _step(
         check.once("compute", facts["computeId"], f"{at}.computeId")
 
 
+def _do_while(check: Check, loop: Node, graph: Graph, specs: Mapping[str, dict[str, Any]], at: str) -> None:
+    """Its condition and mapping name outputs and inputs of the body."""
+    body = next((n for n in graph.nodes.values() if n.loop == loop.name and n.name in specs), None)
+    if body is None:
+        return
+    outputs, inputs = read(specs[body.name].get("outputs")), read(specs[body.name].get("inputs"))
+
+    def output(given: Any, member: str) -> Port | None:
+        try:
+            binding = whole(given)
+        except BadBinding as error:
+            check.fault(str(error), f"{at}.{member}")
+            return None
+        name = binding.output if binding else str(given)
+        if (binding and (binding.kind, binding.name) != ("node_output", body.name)) or name not in outputs:
+            check.fault(f"'{str(given)[:80]}' is no output of the body '{body.name}'; it has {', '.join(sorted(outputs)) or 'none'}.", f"{at}.{member}")
+            return None
+        return outputs[name]
+
+    condition = loop.raw.get("condition")
+    if condition is not None and truth(condition) is None:
+        port = output(condition, "condition")
+        if port is not None and not _fits(port, CONDITION):
+            check.fault(f"'{body.name}' gives a {port.type} as '{port.name}'; a {CONDITION.type} is wanted.", f"{at}.condition")
+    for source, targets in (loop.raw.get("mapping") or {}).items():
+        output(source, f"mapping.{source}")
+        for target in targets if isinstance(targets, list) else [targets]:
+            if target not in inputs:
+                check.fault(f"'{str(target)[:80]}' is no input of the body '{body.name}'; it has {', '.join(sorted(inputs)) or 'none'}.", f"{at}.mapping.{source}")
+
+
 def _nested(check: Check, spec: Mapping[str, Any], ports: Mapping[str, Port], facts: Mapping[str, Any], at: str, above: tuple[str, ...]) -> None:
     if spec.get("type") != "pipeline":
         check.fault(f"The component is of type '{spec.get('type')}', not a pipeline.", f"{at}.componentId")
@@ -216,9 +248,7 @@ def _nested(check: Check, spec: Mapping[str, Any], ports: Mapping[str, Port], fa
         check.fault("The pipeline component contains itself.", f"{at}.componentId")
         return
     graph, problems = build(spec.get("jobs"), f"{at}.jobs")
-    if problems:
-        check.problems += problems
-        return
+    check.problems += problems
     _nodes(check, graph, ports, set(spec.get("outputs") or {}), facts["settings"], f"{at}.jobs", (*above, spec["_id"]), typed=True)
 
 
@@ -241,19 +271,19 @@ def _bound(
             outputs = read(specs[node.name].get("outputs"))
             if found.output not in outputs and found.output not in SPECIAL:
                 check.fault(f"The component of '{node.name}' has no output '{found.output}'; it has {', '.join(sorted(outputs)) or 'none'}.", at)
-            elif binding is not None and found.output in outputs and outputs[found.output].primitive != port.primitive:
-                check.fault(f"'{node.name}' gives a {outputs[found.output].type} as '{found.output}'; a {port.type} is wanted.", at)
+            elif binding is not None and found.output in outputs and not _fits(outputs[found.output], port):
+                check.fault(f"'{node.name}' gives '{found.output}' as {outputs[found.output].type}; what is wanted is {port.type}.", at)
         elif found.kind in ("output", "node"):
             check.fault("An input is bound to an input of the pipeline or to an output of a node.", at)
     if binding is not None and binding.kind == "input" and binding.name in above:
         source = above[binding.name]
         if source.type in DATA and port.primitive:
-            check.fault(f"The pipeline's input '{binding.name}' is data of type {source.type}; a {port.type} is wanted.", at)
+            check.fault(f"The pipeline's input '{binding.name}' is data of type {source.type}; what is wanted is {port.type}.", at)
     if not inside:
         kind = given.get("job_input_type") or "literal" if isinstance(given, dict) else "literal"
         if kind == "literal":
             if wrong := problem(port, value):
-                check.fault(f"The input '{port.name}' {wrong}." if port.name != "condition" else f"The condition {wrong}.", at)
+                check.fault(f"The input '{port.name}' {wrong}." if port is not CONDITION else f"The condition {wrong}.", at)
         elif kind not in INPUT_TYPES:
             check.fault(f"job_input_type is one of {', '.join(INPUT_TYPES)}, not '{str(kind)[:40]}'.", at)
         elif port.primitive:
@@ -263,6 +293,11 @@ def _bound(
                 locate(check.tx, check.workspace, str(value), at, "models" if kind.endswith("_model") else "data")
             except ArmError as error:
                 check.problems.append(ArmError(400, error.code, error.message, at))
+
+
+def _fits(output: Port, port: Port) -> bool:
+    """Whether an output may be read here. A condition is a boolean, or a text that says true or false."""
+    return output.primitive == port.primitive and not (port is CONDITION and output.type in ("integer", "number"))
 
 
 def _given_by_loop(loop: Node | None) -> set[str]:

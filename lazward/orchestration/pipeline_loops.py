@@ -78,6 +78,8 @@ class Loops:
 
     async def _again(self, node: Node, body: Node, row: Row) -> bool:
         given = node.raw.get("condition")
+        if given is None:  # while true
+            return True
         if (fixed := truth(given)) is not None:
             return fixed
         binding = whole(given)

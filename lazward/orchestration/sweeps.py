@@ -92,6 +92,7 @@ class _Running:
         self.work = work
         self.runtime = runtime
         self.job = job
+        self.seen = job  # as last seen
         self.workspace = workspace
         self.sweep: Sweep = read_sweep(job.properties)[0]
         self.seed = job.key if self.sweep.seed is None else str(self.sweep.seed)
@@ -162,7 +163,8 @@ class _Running:
     async def _look(self) -> bool:
         """Reads what has changed of the trials; whether the sweep is asked to stop."""
         live = {row.key: row for row in self.rows.values() if row.properties["status"] not in JOB_OVER}
-        job, changed, gone = await self.runtime.db.read(children.news, self.job.key, live)
+        job, changed, gone = await self.runtime.db.read(children.news, self.seen, live)
+        self.seen = job or self.seen
         self.rows |= {trial_of(row)["number"]: row for row in changed}
         for key in gone:  # somebody has deleted it
             live[key].properties["status"] = "Canceled"

@@ -28,11 +28,14 @@ async def run_until(db, clock, done: asyncio.Event, name="w", *, cut_short: bool
 
 
 async def run_until_ended(db, clock, task_id):
-    stop = asyncio.Event()
-    running = asyncio.create_task(Worker(db, None, clock, "w").run(stop))
+    stop, worker = asyncio.Event(), Worker(db, None, clock, "w")
+    loop = asyncio.get_running_loop()
+    db.on_tasks = lambda: loop.call_soon_threadsafe(worker.wake.set)
+    running = asyncio.create_task(worker.run(stop))
     ended = await wait_ended(db, task_id)
     stop.set()
     await running
+    db.on_tasks = None
     return ended
 
 

@@ -142,6 +142,12 @@ class TestControl:
         assert [row.properties["inputs"]["n"]["value"] for row in rounds] == ["1", "2", "3"]
         assert await place.log(steps(place, key)["after"][0].name) == "3\n"
 
+    async def test_do_while_without_a_condition_goes_to_its_limit(self, place, add):
+        key = pipeline(place, "p", {"body": node(add, {"n": 1}), "loop": {"type": "do_while", "body": NODE % "body", "mapping": {"next": "n"}, "limits": {"max_iteration_count": 2}}})
+        await place.start()
+        assert (await place.over("p"))["status"] == "Completed"
+        assert statuses(place, key) == {"body": ["Completed"] * 2}
+
     async def test_parallel_for_gives_each_round_its_item_and_gathers(self, place, add):
         lister = component(place, "lister", "cd ${{inputs.all}}; cat */n | sort; cat MLTable; echo '${{inputs.values}}'", {"all": {"type": "mltable"}, "values": {"type": "string"}})
         key = pipeline(place, "p", {
@@ -151,6 +157,36 @@ class TestControl:
         await place.start()
         assert (await place.over("p"))["status"] == "Completed"
         assert await place.log(steps(place, key)["after"][0].name) == '4\n5\n6\npaths:\n  - folder: ./0\n  - folder: ./1\n  - folder: ./2\n{"0": "5", "1": "6", "2": "7"}\n'
+
+
+class TestOfAComponent:
+    async def test_its_nodes_defaults_and_outputs_are_the_jobs(self, place, add):
+        inner = place.put("components/inner/versions/1", {"componentSpec": {
+            "type": "pipeline", "inputs": {"k": {"type": "integer", "default": "5"}, "more": {"type": "uri_folder", "optional": True}}, "outputs": {"made": {"type": "uri_folder"}, "next": {"type": "integer"}},
+            "jobs": {"a": node(add, {"n": "${{parent.inputs.k}}"}, outputs={"folder": "${{parent.outputs.made}}", "next": "${{parent.outputs.next}}"})},
+        }}).id
+        for name, given, number in (("p", {}, "5"), ("q", {"k": {"jobInputType": "literal", "value": "8"}}, "8")):
+            key = pipeline(place, name, {}, componentId=inner, inputs=given)
+            await place.start()
+            facts = await place.over(name)
+            await place.stop()
+            assert (facts["status"], facts["parameters"]) == ("Completed", {"k": number})
+            assert statuses(place, key) == {"a": ["Completed"]}
+            made, following = facts["outputs"]["made"], facts["outputs"]["next"]
+            assert (made["jobOutputType"], made["uri"]) == ("uri_folder", f"azureml://datastores/workspaceblobstore/paths/azureml/{name}/made/")
+            assert following["jobOutputType"] == "uri_file"
+            assert (await place.blobs.read_all(place.account, f"azureml-blobstore-{place_guid(place)}", f"azureml/{name}/made/n")).strip() == number.encode()
+
+    async def test_what_does_not_fit_is_refused(self, place, add):
+        inner = place.put("components/inner/versions/1", {"componentSpec": {"type": "pipeline", "inputs": {"k": {"type": "integer"}}, "outputs": {}, "jobs": {"a": node(add, {"n": "${{parent.inputs.k}}"})}}}).id
+        for given, component_id, targets in (
+            ({"z": {"jobInputType": "literal", "value": "1"}}, inner, ["properties.inputs.z", "properties.inputs.k"]), ({}, add, ["properties.componentId"]),
+            ({}, f"{HOME}/components/gone/versions/1", ["properties.componentId"]), ({}, None, ["properties.jobs"]),
+        ):
+            with pytest.raises(ArmError) as caught:
+                pipeline(place, "p", {}, componentId=component_id, inputs=given)
+            assert [p.target for p in caught.value.details or [caught.value]] == targets
+            assert place.get("jobs/p") is None
 
 
 class TestReuse:
@@ -255,6 +291,40 @@ class TestRefused:
             "a.inputs.n", "a.inputs.z", "b.inputs.folder", "c.componentId", "d.inputs.n", "n.jobs.x.inputs.n", "n.jobs.y.inputs.folder", "e.computeId",
         )}
         assert place.get("jobs/p") is None
+
+    async def test_a_number_is_no_condition(self, place, add):
+        for given in ("3", OUT % ("a", "next"), OUT % ("a", "folder"), OUT % ("a", "none")):
+            with pytest.raises(ArmError) as caught:
+                pipeline(place, "p", {"a": node(add), "b": node(add), "c": {"type": "if_else", "condition": given, "true_block": NODE % "b"}})
+            assert caught.value.target == "properties.jobs.c.condition"
+
+    async def test_a_loop_over_what_its_body_has_not(self, place, add):
+        with pytest.raises(ArmError) as caught:
+            pipeline(place, "p", {
+                "a": node(add), "x": {"type": "do_while", "body": NODE % "a", "condition": "next", "mapping": {"next": "n", "none": ["n"], "low": ["m"]}, "limits": {"max_iteration_count": 2}},
+                "b": node(add), "y": {"type": "do_while", "body": NODE % "b", "condition": OUT % ("a", "low"), "mapping": {}, "limits": {"max_iteration_count": 2}},
+                "c": node(add), "z": {"type": "do_while", "body": NODE % "c", "condition": OUT % ("c", "low"), "mapping": {OUT % ("c", "next"): ["n"]}, "limits": {"max_iteration_count": 2}},
+            })
+        assert [p.target for p in caught.value.details] == [f"properties.jobs.{at}" for at in ("x.condition", "x.mapping.none", "x.mapping.low", "y.condition")]
+
+    async def test_faults_of_the_graph_come_with_those_of_references(self, place, add):
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(add, {"n": OUT % ("gone", "next"), "q": 1}), "b": {"type": "command", "componentId": "azureml:none:1"}, "c": {"type": "if_else", "condition": "maybe"}})
+        assert {e.target for e in told.value.details} == {
+            "properties.jobs.a.inputs.n", "properties.jobs.a.inputs.q", "properties.jobs.b.componentId", "properties.jobs.c", "properties.jobs.c.condition",
+        }
+
+    async def test_a_component_whose_code_is_gone(self, place):
+        code = await place.code("gone", {"a.py": "1"})
+        gone = component(place, "gone", "python a.py", code=code)
+        await place.blobs.delete_prefix(place.account, "code", "gone/")
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(gone), "b": node(gone)})
+        assert [(e.code, e.target) for e in told.value.details] == [("CodeIsGone", f"properties.jobs.{name}.codeId") for name in "ab"]
+        place.delete("codes/gone/versions/1")
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(gone)})
+        assert (told.value.code, told.value.target) == ("ResourceNotFound", "properties.jobs.a.codeId")
 
     async def test_a_component_that_holds_itself(self, place):
         itself = f"{HOME}/components/loop/versions/1"

@@ -150,8 +150,6 @@ def _loop(node: Node, nodes: dict[str, Node], at: str, need: Any) -> list[ArmErr
         limit = (node.raw.get("limits") or {}).get("max_iteration_count")
         if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= MAX_ITERATIONS:
             problems.append(bad_request(f"max_iteration_count is a number between 1 and {MAX_ITERATIONS}.", f"{at}.limits.max_iteration_count"))
-        if node.raw.get("condition") is None:
-            problems.append(bad_request("A do_while needs a condition: true, or the name of a control output of its body.", f"{at}.condition"))
     else:
         need(node.raw.get("items"), "items")
         if node.raw.get("items") in (None, "", "[]", "{}", [], {}):

@@ -143,6 +143,17 @@ def _keep_submitted(properties: Doc, before: Doc) -> None:
             properties[name] = value
 
 
+def fill_outputs(properties: Doc, name: str, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Outputs of the job `name` with type, mode and place."""
+    outputs = {k: dict(v or {}) for k, v in given.items()}
+    for output, facts in outputs.items():
+        facts["jobOutputType"] = facts.get("jobOutputType") or "uri_folder"
+        facts["mode"] = facts.get("mode") or "ReadWriteMount"
+        uri = facts.get("uri") or f"azureml://datastores/{datastore_of(properties)}/paths/azureml/{name}/{output}/"
+        facts["uri"] = uri.replace("${{name}}", name).replace("${{output_name}}", output).replace("${{default_datastore}}", f"azureml://datastores/{datastore_of(properties)}")
+    return outputs
+
+
 def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
     name = ctx.rid.name
     properties["experimentName"] = properties.get("experimentName") or "Default"
@@ -151,12 +162,7 @@ def _set_defaults(properties: Doc, ctx: WriteContext) -> None:
     properties["isArchived"] = False
     for member in ("tags", "properties", "inputs"):
         properties[member] = properties.get(member) or {}
-    outputs = {k: dict(v or {}) for k, v in (properties.get("outputs") or {}).items()}
-    for output, facts in outputs.items():
-        facts["jobOutputType"] = facts.get("jobOutputType") or "uri_folder"
-        facts["mode"] = facts.get("mode") or "ReadWriteMount"
-        uri = facts.get("uri") or f"azureml://datastores/{datastore_of(properties)}/paths/azureml/{name}/{output}/"
-        facts["uri"] = uri.replace("${{name}}", name).replace("${{output_name}}", output).replace("${{default_datastore}}", f"azureml://datastores/{datastore_of(properties)}")
+    outputs = fill_outputs(properties, name, properties.get("outputs") or {})
     # Exactly this form, without /paths/: the SDK streams the logs from below it.
     outputs["default"] = {"jobOutputType": "uri_folder", "mode": "ReadWriteMount", "uri": f"azureml://datastores/workspaceartifactstore/ExperimentRun/dcid.{name}"}
     properties["outputs"] = outputs

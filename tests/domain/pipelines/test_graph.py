@@ -33,7 +33,7 @@ class TestBuild:
             "d": {"type": "if_else"}, "e": {"type": "do_while", "body": NODE % "c", "limits": {"max_iteration_count": 0}}, "f": {"type": "parallel_for", "body": "c", "items": "[]", "max_concurrency": 0},
         }) == {
             ("properties.jobs.a", 400), ("properties.jobs.b.type", 501), ("properties.jobs.c.inputs.x", 400), ("properties.jobs.c.inputs.y", 400), ("properties.jobs.c.inputs.z", 400),
-            ("properties.jobs.d.condition", 400), ("properties.jobs.d", 400), ("properties.jobs.e.limits.max_iteration_count", 400), ("properties.jobs.e.condition", 400),
+            ("properties.jobs.d.condition", 400), ("properties.jobs.d", 400), ("properties.jobs.e.limits.max_iteration_count", 400),
             ("properties.jobs.f.body", 400), ("properties.jobs.f.items", 400), ("properties.jobs.f.max_concurrency", 400),
             ("properties.jobs.e.body.inputs.x", 400), ("properties.jobs.e.body.inputs.y", 400),
         }

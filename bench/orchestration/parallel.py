@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.measure import Row, alternate, main
+from bench.measure import Row, alternate
 from lazward.orchestration.job_parallel import RUNNER
 
 FILES, AT_A_TIME = 10_000, 20
@@ -81,6 +81,3 @@ def timed(command: list[str], root: Path) -> tuple[float, float]:
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
-
-if __name__ == "__main__":
-    main(rows, __doc__)
