@@ -132,6 +132,7 @@ ELSEWHERE = {
     "execution/runtime/serve/legacy/__init__.py": "tests/execution/runtime/serve/legacy/test_finder.py",
     "execution/runtime/serve/server.py": "tests/execution/runtime/serve/test_conformance.py",
     "execution/runtime/spawn.py": "tests/execution/test_executor_contract.py",
+    "execution/runtime/words.py": "tests/execution/runtime/test_keeper.py",
     "orchestration/deployment_build.py": "tests/orchestration/test_deployments.py",
     "orchestration/instances.py": "tests/orchestration/test_deployments.py",
     "orchestration/events.py": "tests/orchestration/test_schedule_events.py",

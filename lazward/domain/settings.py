@@ -92,6 +92,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_user_jobs: Annotated[int, _doc("Command jobs that one user may run at once in a workspace; 0 means no limit.", "jobs", ge=0)] = 0
     max_user_cores: Annotated[int, _doc("Cores that one user's jobs may hold at once in a workspace; 0 means no limit.", "cores", ge=0)] = 0
     default_job_timeout: Annotated[int, _doc("Wall-clock limit of a job that sets none; 0 means no limit.", "seconds", ge=0)] = 0
+    max_job_processes: Annotated[int, _doc(
+        "Processes that a job may have at once, and eight times as many threads; more, as a fork bomb has, end it as Failed. Never more than half of "
+        "what the machine or its user can have. 0 means no limit.", "processes", ge=0)] = 4096
+    max_job_log_bytes: Annotated[int, _doc(
+        "Size of a job's logs (what its processes print) together; more end it as Failed. 0 means no limit.", "bytes", ge=0)] = GIB
+    max_job_disk_bytes: Annotated[int, _doc(
+        "What a job's working folder may take of the disk: its code, outputs, temporary files, installed packages and logs, without inputs that lie in the "
+        "cache; more end it as Failed. 0 means no limit but `min_free_disk_bytes`.", "bytes", ge=0)] = 0
+    min_free_disk_bytes: Annotated[int, _doc(
+        "What jobs have to leave free on the disk of the data dir. When there is less, the job that holds most of it (and at least 64 MiB) ends as Failed; the "
+        "others run on. 0 means that jobs may fill the disk.", "bytes", ge=0)] = GIB
     schedule_catch_up: Annotated[int, _doc(
         "When the server was not running at a schedule's time, the last run that was missed is made up for if it is no longer ago than this.", "seconds", ge=0)] = DAY
     input_cache_bytes: Annotated[int, _doc(

@@ -27,8 +27,9 @@ from typing import Any
 import msgspec
 
 import lazward
-from lazward.domain.ports import Capacity, LaunchSpec, LaunchStatus
+from lazward.domain.ports import Capacity, LaunchIsRunning, LaunchSpec, LaunchStatus, NotStarted
 from lazward.execution import capacity, processes
+from lazward.execution.log_files import read_piece
 from lazward.execution.runtime import order, records
 
 THREADS = 8
@@ -41,15 +42,6 @@ from lazward.execution.runtime.keeper import main
 main()"""
 
 UNKNOWN = LaunchStatus("unknown")
-
-
-class KeeperFailed(RuntimeError):
-    """The keeper of a launch could not be started (no memory, no room on the disk, a broken installation). Nothing was run,
-    and `start` may be tried again."""
-
-
-class LaunchIsRunning(RuntimeError):
-    """The records of a launch cannot be removed while it runs."""
 
 
 class LocalExecutor:
@@ -65,10 +57,13 @@ class LocalExecutor:
         self._closed = False
 
     async def start(self, spec: LaunchSpec) -> LaunchStatus:
-        """Raises ValueError (naming the field) for a spec that cannot be meant, KeeperFailed when no keeper can be started.
-        A command that cannot be started is no exception but an ended launch, with reason "launch"."""
         check(spec)
-        return await self._in_thread(self._start, spec)
+        starting = asyncio.ensure_future(self._in_thread(self._start, spec))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait({starting})  # the thread goes on; whoever looks next must not find the name unknown and the command running a moment later
+            raise
 
     async def poll(self, name: str) -> LaunchStatus:
         return await self._in_thread(self._status, self.folder(name))
@@ -93,22 +88,23 @@ class LocalExecutor:
             pause = min(pause * 2, 0.25)
 
     async def cancel(self, name: str) -> None:
-        """Also a launch that was never started: then it never will be, and has ended as canceled."""
         await self._in_thread(self._cancel, self.folder(name))
 
     async def forget(self, name: str) -> None:
-        """Raises LaunchIsRunning. Nothing happens for an unknown name."""
         await self._in_thread(self._forget, name, self.folder(name))
+
+    async def read_log(self, name: str, process: int, start: int, limit: int) -> bytes:
+        return await self._in_thread(_read_log, self.folder(name), process, start, limit)
 
     def capacity(self) -> Capacity:
         return msgspec.structs.replace(capacity.measure(), gpus=int(self._gpus))
 
     async def warm(self) -> None:
-        """Makes the first start as quick as the later ones. Costs one idle process, which ends with this one."""
+        """Costs one idle process, which ends with this one."""
         await self._in_thread(self._make_spare)
 
     def close(self) -> None:
-        """Lets the threads and the idle keeper go. Launches run on."""
+        """Lets the threads and the idle keeper go."""
         with self._guard:
             self._closed = True
             spare, self._spare = self._spare, None
@@ -140,7 +136,7 @@ class LocalExecutor:
         with contextlib.suppress(RuntimeError):  # closed meanwhile
             self._threads.submit(self._make_spare)
         if status.state == "unknown":
-            raise KeeperFailed(f"The keeper of launch '{spec.name}' could not be started: {said or 'it said nothing'}")
+            raise NotStarted(f"The keeper of launch '{spec.name}' could not be started: {said or 'it said nothing'}")
         return status
 
     def _make_spare(self) -> None:
@@ -236,7 +232,7 @@ def check(spec: LaunchSpec) -> None:
         raise ValueError("name is empty")
     if not spec.processes:
         raise ValueError("processes is empty")
-    texts = {"cwd": spec.cwd}
+    texts = {"cwd": spec.cwd, "folder": spec.folder or ""}
     for i, process in enumerate(spec.processes):
         if not process.argv or not process.argv[0]:
             raise ValueError(f"processes[{i}].argv names no program")
@@ -257,7 +253,10 @@ def check(spec: LaunchSpec) -> None:
             raise ValueError(f"{field} holds characters that cannot be written on this system") from None
     if not Path(spec.cwd).is_absolute():
         raise ValueError(f"cwd is not an absolute path: '{spec.cwd}'")
-    for field, number in (("timeout_s", spec.timeout_s), ("memory_bytes", spec.memory_bytes)):
+    if spec.folder is not None and not Path(spec.folder).is_absolute():
+        raise ValueError(f"folder is not an absolute path: '{spec.folder}'")
+    for field in ("timeout_s", *order.COUNTS):
+        number = getattr(spec, field)
         if number is not None and not (math.isfinite(number) and number > 0):
             raise ValueError(f"{field} is not a positive number: {number}")
     if not (math.isfinite(spec.grace_s) and spec.grace_s >= 0):
@@ -270,8 +269,8 @@ def _order(spec: LaunchSpec, folder: str) -> order.Order:
         folder=os.fsencode(folder),
         tag=f"{Path(folder).name}.{secrets.token_hex(4)}".encode(),
         cwd=os.fsencode(spec.cwd),
-        timeout_s=spec.timeout_s,
-        memory_bytes=spec.memory_bytes,
+        place=os.fsencode(spec.cwd if spec.folder is None else spec.folder),
+        limits=order.Limits(spec.timeout_s, *(getattr(spec, name) for name in order.COUNTS)),
         grace_s=spec.grace_s,
         processes=[
             order.ProcessOrder(
@@ -329,6 +328,11 @@ def _keeper(folder: str) -> dict[str, Any]:
         return json.loads(Path(folder, records.KEEPER).read_bytes())
     except (OSError, ValueError):
         return {}
+
+
+def _read_log(folder: str, process: int, start: int, limit: int) -> bytes:
+    logs = str(_keeper(folder).get("logs", "")).split()
+    return read_piece(bytes.fromhex(logs[process]), start, limit) if 0 <= process < len(logs) else b""
 
 
 def _bury(folder: str, canceled: bool) -> LaunchStatus:

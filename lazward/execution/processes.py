@@ -14,7 +14,7 @@ import time
 
 TYPE_CHECKING = False  # as in typing, which takes as long to import as all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 LINUX = sys.platform == "linux"
 TAG = "LAZWARD_LAUNCH"  # the variable in the environment of every process of a launch
@@ -23,16 +23,19 @@ STOP_ROUNDS = 50  # a tree that still grows after so many rounds is killed while
 
 class Process:
     """A process seen at one moment. start: clock ticks since boot (Linux) or unix seconds (elsewhere), equal only for the
-    same process. resident: bytes in memory, shared pages included."""
+    same process. group: of processes. resident: bytes in memory, shared pages included. threads: how many (1 where that is not
+    known)."""
 
-    __slots__ = ("parent", "pid", "resident", "session", "start")
+    __slots__ = ("group", "parent", "pid", "resident", "session", "start", "threads")
 
-    def __init__(self, pid: int, parent: int, session: int, start: int, resident: int):
+    def __init__(self, pid: int, parent: int, group: int, session: int, start: int, resident: int, threads: int = 1):
         self.pid = pid
         self.parent = parent
+        self.group = group
         self.session = session
         self.start = start
         self.resident = resident
+        self.threads = threads
 
 
 def boot_id() -> str:
@@ -58,10 +61,10 @@ def all_processes() -> list[Process]:
     return _from_ps(["-ax"])
 
 
-def descendants(root: int) -> list[Process]:
-    """Every living process below `root`, without itself."""
+def descendants(root: int, at_most: int | None = None) -> list[Process]:
+    """Every living process below `root`, without itself. at_most: one more than so many are enough, where that saves time."""
     if LINUX and os.path.exists(f"/proc/{root}/task/{root}/children"):
-        return _below(root)
+        return _below(root, at_most)
     everyone = all_processes()
     return _closure([p for p in everyone if p.parent == root], everyone)
 
@@ -95,11 +98,35 @@ def send(process: Process, number: int) -> None:
         pass  # gone, or turned into another user's by a set-uid program: not ours to end
 
 
+def stop_group(process: Process) -> None:
+    """Stops (SIGSTOP) all processes of the group of that process at one moment: none can fork in between."""
+    import signal
+
+    now = look_at(process.pid)
+    if now and now.start == process.start and now.group == process.group and now.group not in (0, 1, os.getpgrp()):
+        try:
+            os.killpg(now.group, signal.SIGSTOP)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def freeze(leaders: Iterable[int], still: bool) -> None:
+    """Stops the groups of these processes, children of ours that were not waited for yet (nobody else has their ids), or lets them
+    run again: one call for each, however many are in it."""
+    import signal
+
+    for pid in leaders:
+        try:
+            os.killpg(pid, signal.SIGSTOP if still else signal.SIGCONT)
+        except OSError:
+            pass  # no such group any more
+
+
 def kill_all(find: Callable[[], list[Process]], patience_s: float = 10.0) -> list[Process]:
     """Kills what `find` yields until it yields nothing. Returns what is left after `patience_s` (stuck in the kernel, say).
 
     All are stopped before the first is killed: a stopped process cannot fork, so a tree that restarts its dead members
-    cannot outrun the killing."""
+    cannot outrun the killing. Whole groups are stopped first, since one call does it for however many."""
     import signal
 
     deadline = time.monotonic() + patience_s
@@ -111,6 +138,8 @@ def kill_all(find: Callable[[], list[Process]], patience_s: float = 10.0) -> lis
         fresh = [p for p in found if (p.pid, p.start) not in stopped]
         rounds += 1
         if fresh and rounds <= STOP_ROUNDS:
+            for process in {p.group: p for p in fresh}.values():
+                stop_group(process)
             for process in fresh:
                 send(process, signal.SIGSTOP)
                 stopped.add((process.pid, process.start))
@@ -131,16 +160,16 @@ def _from_proc(pid: int) -> Process | None:
     fields = text[text.rindex(b")") + 2 :].split()  # the program's name, in brackets, may hold blanks and brackets itself
     if fields[0] in b"ZX" and int(fields[17]) <= 1:  # more threads than one: only the first has ended
         return None
-    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]), int(fields[21]) * PAGE)
+    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), int(fields[21]) * PAGE, int(fields[17]))
 
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def _below(root: int) -> list[Process]:
+def _below(root: int, at_most: int | None) -> list[Process]:
     """Descendants through /proc/PID/task/TID/children: the cost grows with the tree, not with the machine."""
     found, todo = [], [root]
-    while todo:
+    while todo and (at_most is None or len(found) <= at_most):
         pid = todo.pop()
         try:
             threads = os.listdir(f"/proc/{pid}/task")
@@ -200,11 +229,11 @@ def _from_ps(selection: list[str]) -> list[Process]:
         if len(fields) == 5 and not fields[2].startswith("Z"):
             pid = int(fields[0])
             try:
-                session = os.getsid(pid)
+                group, session = os.getpgid(pid), os.getsid(pid)
                 start = int(time.mktime(time.strptime(fields[4].strip(), "%a %b %d %H:%M:%S %Y")))
             except (OSError, ValueError):
                 continue  # gone meanwhile
-            found.append(Process(pid, int(fields[1]), session, start, int(fields[3]) * 1024))
+            found.append(Process(pid, int(fields[1]), group, session, start, int(fields[3]) * 1024))
     return found
 
 

@@ -7,15 +7,14 @@ besides, user_logs/attempt_N/std_log.txt, which the SDK downloads and does not s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchStatus
 from lazward.orchestration.data import ARTIFACTS
-from lazward.orchestration.logs import LogFile
+from lazward.orchestration.logs import Log, Source
 
 SHOWN = 500  # characters of an error in the list
 
@@ -52,16 +51,16 @@ def _folder(number: int) -> str:
     return f"user_logs/attempt_{number}"
 
 
-def log_files(prefix: str, folder: Path, names: Iterable[str], number: int, bases: dict[str, int]) -> dict[str, LogFile]:
-    """Where the logs of an attempt go. prefix: of the run's artifacts; folder: of the job; bases: of keep_logs."""
-    files: dict[str, LogFile] = {}
-    for name in names:
-        path, base = folder / "user_logs" / name, bases.get(name, 0)
+def logs_of(prefix: str, sources: Mapping[str, Source], number: int, bases: dict[str, int]) -> dict[str, Log]:
+    """Where the logs of an attempt go. prefix: of the run's artifacts; sources: by name of the log; bases: of keep_logs."""
+    logs: dict[str, Log] = {}
+    for name, read in sources.items():
+        base = bases.get(name, 0)
         heading = f"\n----- attempt {number} -----\n" if base else ""
-        files[f"{prefix}/user_logs/{name}"] = LogFile(path, base, heading.encode())
+        logs[f"{prefix}/user_logs/{name}"] = Log(read, base, heading.encode())
         if number > 1:
-            files[f"{prefix}/{_folder(number)}/{name}"] = LogFile(path)
-    return files
+            logs[f"{prefix}/{_folder(number)}/{name}"] = Log(read)
+    return logs
 
 
 async def keep_logs(blobs: Any, account: str, prefix: str, names: Iterable[str], number: int) -> dict[str, int]:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.envelope import system_data, timestamp
 from lazward.contract.errors import ArmError
@@ -16,37 +18,55 @@ from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import events
 from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
 from lazward.orchestration.gateway import runs_changed
-from lazward.orchestration.logs import tail
+from lazward.orchestration.job_limits import explain_limit
+from lazward.orchestration.job_prepare import log_name
+from lazward.orchestration.logs import last_lines
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources, runs
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
 UPLOADS = 4
+EVIDENCE_BYTES = 8000
 
 
-def explain(status: LaunchStatus, facts: dict[str, Any], logs: Path) -> ArmError | None:
-    """The job's error: code, cause and evidence; None when the command ended well."""
+class Evidence(msgspec.Struct, frozen=True):
+    """The last lines of one of the job's logs. name: as clients see it."""
+
+    name: str
+    text: str
+
+
+async def evidence_of(runtime: Runtime, launch: str, status: LaunchStatus, processes: int) -> Evidence:
+    """Of the process that failed, or the first one."""
+    index = status.failed_process or 0
+    data = await runtime.executor.read_log(launch, index, -EVIDENCE_BYTES, EVIDENCE_BYTES)
+    return Evidence(f"user_logs/{log_name(index, processes)}", last_lines(data))
+
+
+def explain(status: LaunchStatus, facts: dict[str, Any], evidence: Evidence, kept: bool = True) -> ArmError | None:
+    """The job's error: code, cause and evidence; None when the command ended well. kept: whether there was room for its outputs."""
     if status.reason == "exit" and not status.code:
         return None
-    names = sorted(p.name for p in logs.glob("std_log*")) or ["std_log.txt"]
-    name = names[min(status.failed_process or 0, len(names) - 1)]
-    evidence = tail(logs / name)
-    shown = f" The last lines of user_logs/{name}:\n{evidence}" if evidence.strip() else f" user_logs/{name} is empty."
+    name = evidence.name
+    shown = f" The last lines of {name}:\n{evidence.text}" if evidence.text.strip() else f" {name} is empty."
     limit = (facts.get("limits") or {}).get("timeout")
     if status.reason == "exit":
-        return ArmError(400, "UserError", f"The command ended with exit code {status.code}.{shown}", f"user_logs/{name}")
+        return ArmError(400, "UserError", f"The command ended with exit code {status.code}.{shown}", name)
     if status.reason == "timeout":
         return ArmError(400, "JobTimeout", f"The job ran longer than its limit of {limit} (limits.timeout) and was stopped.{shown}", "limits.timeout")
     if status.reason == "memory":
         return ArmError(400, "OutOfMemory", f"The job used more memory than it may: {status.message}{shown}", "resources")
+    if error := explain_limit(status, kept, shown):
+        return error
     if status.reason == "signal":
-        return ArmError(400, "KilledBySignal", f"A process of the job was ended by signal {status.signal}. {status.message}{shown}", f"user_logs/{name}")
+        return ArmError(400, "KilledBySignal", f"A process of the job was ended by signal {status.signal}. {status.message}{shown}", name)
     if status.reason == "canceled":
         return ArmError(400, "Canceled", "The job was canceled.")
     if status.reason == "launch":
         return ArmError(400, "LaunchFailed", f"The command could not be started: {status.message}", "command")
-    return ArmError(500, "JobLost", f"The processes of the job are gone without a record of their end: {status.message or 'killed with their keeper'}.{shown}")
+    shown = shown if evidence.text.strip() else ""  # with the records of the launch the way to its log may be gone
+    return ArmError(500, "JobLost", f"The processes of the job are gone without a record of their end. {status.message or 'The records of the launch were removed.'}{shown}")
 
 
 async def keep_outputs(runtime: Runtime, job: Row, workspace: Row, folder: Path) -> None:

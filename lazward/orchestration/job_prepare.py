@@ -16,6 +16,7 @@ from lazward.domain.commands import Value, render
 from lazward.domain.distribution import ports_needed, ranks
 from lazward.domain.durations import parse_duration
 from lazward.domain.ports import LaunchSpec, ProcessSpec
+from lazward.domain.settings import Settings
 from lazward.execution.readonly import protect, wrap
 from lazward.orchestration import job_parallel
 from lazward.orchestration.data import Place, locate
@@ -62,8 +63,19 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     return LaunchSpec(
         name=name, processes=processes, cwd=str(code),
         timeout_s=parse_duration(limits["timeout"], "properties.limits.timeout") if limits.get("timeout") else runtime.settings.default_job_timeout or None,
-        memory_bytes=memory_limit(facts),
+        memory_bytes=memory_limit(facts), **launch_limits(runtime.settings, folder),
     )
+
+
+def launch_limits(settings: Settings, folder: Path) -> dict[str, Any]:
+    """Fields of a LaunchSpec. folder: the job's own."""
+    return {
+        "folder": str(folder),
+        "max_processes": settings.max_job_processes or None,
+        "log_bytes": settings.max_job_log_bytes or None,
+        "disk_bytes": settings.max_job_disk_bytes or None,
+        "free_disk_bytes": settings.min_free_disk_bytes or None,
+    }
 
 
 def _cores(facts: dict[str, Any], runtime: Runtime) -> float:

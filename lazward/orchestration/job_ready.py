@@ -13,7 +13,7 @@ from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import Work
 from lazward.orchestration.job_prepare import prepare
 from lazward.orchestration.job_queue import waiting_for
-from lazward.orchestration.logs import FAST, LineLog, LogPump
+from lazward.orchestration.logs import FAST, LineLog, LogPump, from_file
 from lazward.orchestration.runtime import Runtime
 from lazward.storage.resources import Row
 
@@ -28,7 +28,8 @@ async def get_ready(work: Work, runtime: Runtime, job: Row, workspace: Row, fold
     say = LineLog(logs / "lazward.log", lambda: timestamp(work.now()))
     account, prefix = account_of(workspace), run_folder(job.name)
     await runtime.blobs.ensure_container(account, ARTIFACTS)
-    pump = LogPump(runtime.blobs, account, ARTIFACTS, {f"{prefix}/{BUILD_LOG}": build_log.path, f"{prefix}/system_logs/lazward.log": say.path})
+    sources = {f"{prefix}/{BUILD_LOG}": from_file(build_log.path), f"{prefix}/system_logs/lazward.log": from_file(say.path)}
+    pump = LogPump(runtime.blobs, account, ARTIFACTS, sources, runtime.log_gate)
     async with pump.running(FAST):  # a warm preparation is over by then, and one append says it all
         try:
             work.at("environment")

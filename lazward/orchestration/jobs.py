@@ -20,7 +20,8 @@ from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import job_attempts
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
-from lazward.orchestration.job_finish import explain, keep_outputs, register_outputs, set_state, submitter
+from lazward.orchestration.job_finish import evidence_of, explain, keep_outputs, register_outputs, set_state, submitter
+from lazward.orchestration.job_limits import make_room
 from lazward.orchestration.job_prepare import log_name, remove_tree
 from lazward.orchestration.job_queue import check_possible, entry_of
 from lazward.orchestration.job_ready import get_ready
@@ -37,6 +38,7 @@ log = logging.getLogger("lazward.worker")
 
 T = TypeVar("T")
 CANCEL_POLL_S = 10.0  # the task job.cancel tells at once; this is the safety net
+ORDER_LOOKS, ORDER_PAUSE_S = 4, 0.025
 FINISH_TRIES, FINISH_PAUSE_S = 8, 1.0  # the pause doubles with each try
 
 
@@ -152,7 +154,11 @@ async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
 
 async def _launch_is_lost(work: Work, runtime: Runtime) -> bool:
     """No record of the launch, or one that a worker canceled which wanted to start over and died before it could say so."""
-    status = await runtime.executor.poll(_name(work))
+    for _ in range(ORDER_LOOKS):
+        status = await runtime.executor.poll(_name(work))
+        if status.state != "unknown":
+            break
+        await asyncio.sleep(ORDER_PAUSE_S)  # the worker before us may have given the order a moment before it died
     if status.state == "ended" and status.reason == "canceled":
         return not await _cancel_requested(runtime, work.subject)
     return status.state == "unknown"
@@ -176,7 +182,7 @@ async def _next_attempt(
     before it ends this attempt again, whoever dies after it begins the next."""
     number, now = work.state["attempt"], work.now()
     if work.state["phase"] == "launched":  # later it has been done (_watch), and before that what lies there is of the attempt before
-        await _user_logs(work, runtime, workspace, job, folder).drain()
+        await _user_logs(work, runtime, workspace, job).drain()
     bases = await job_attempts.keep_logs(runtime.blobs, account_of(workspace), run_folder(job.name), _log_names(work), number)
 
     def write(tx: Tx) -> None:
@@ -193,7 +199,7 @@ async def _next_attempt(
 async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
     """Until the launch has ended, logs flow. Stops it when that is asked for."""
     name, told = _name(work), False
-    async with _user_logs(work, runtime, workspace, job, folder).running():
+    async with _user_logs(work, runtime, workspace, job).running():
         while True:
             asked = asyncio.create_task(runtime.cancel_event(work.subject).wait())
             ending = asyncio.create_task(runtime.executor.wait(name, CANCEL_POLL_S))
@@ -204,6 +210,9 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
                 ending.cancel()  # nothing for one that is done
             # "unknown" after the start: somebody has removed the records, and the keeper stops what nobody could watch any more.
             if ending.done() and not ending.cancelled() and ending.result().state != "running":
+                if ending.result().reason == "space":  # before the next write: there may be room for none
+                    await stop_services(runtime, job)
+                    await asyncio.to_thread(make_room, folder, runtime.settings)
                 return
             if not told and (runtime.cancel_event(work.subject).is_set() or await _cancel_requested(runtime, work.subject)):
                 await runtime.executor.cancel(name)
@@ -214,7 +223,10 @@ async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
     """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is. Its log was copied to
     the last byte before the phase began (_watch)."""
     status = await runtime.executor.poll(_name(work))
-    error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
+    if status.reason == "space":
+        await stop_services(runtime, job)
+    kept = status.reason != "space" or await asyncio.to_thread(make_room, folder, runtime.settings)
+    error = explain(status, job.properties, await evidence_of(runtime, _name(work), status, work.state.get("processes", 1)), kept)
     if error is not None and _wants_another(work, job, status.reason):
         return await _retry(work, runtime, job, workspace, folder, job_attempts.exit_of(status), error)
     work.at("outputs")
@@ -347,9 +359,10 @@ async def _cancel_requested(runtime: Runtime, key: str) -> bool:
     return job is None or job.properties.get("status") == "CancelRequested"
 
 
-def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> LogPump:
-    files = job_attempts.log_files(run_folder(job.name), folder, _log_names(work), work.state["attempt"], work.state.get("log_bases") or {})
-    return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, files)
+def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row) -> LogPump:
+    sources = [partial(runtime.executor.read_log, _name(work), index) for index in range(work.state.get("processes", 1))]
+    logs = job_attempts.logs_of(run_folder(job.name), dict(zip(_log_names(work), sources, strict=True)), work.state["attempt"], work.state.get("log_bases") or {})
+    return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, logs, runtime.log_gate)
 
 
 def _log_names(work: Work) -> list[str]:

@@ -9,38 +9,47 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lazward.contract.errors import ArmError
+from lazward.execution.log_files import read_piece
 from lazward.storage.blobs.appending import AppendRules
 
 log = logging.getLogger("lazward.worker")
 
-PIECE = 1 << 20
+PIECE = 4 << 20  # what the store keeps as it is (FOLD_LIMIT): smaller pieces of a flood would be written several times
 FAST, SLOW = 0.2, 2.0  # seconds between looks at a file that grows, and at one that does not
 
 
-@dataclass
-class LogFile:
-    """A local file whose lines follow, in its blob, `base` bytes that are there already, and a heading `lead`."""
+Source = Callable[[int, int], Awaitable[bytes]]  # (start, limit) -> at most so many bytes from there; b"" where there are none yet
 
-    path: Path
+
+@dataclass
+class Log:
+    """A log whose bytes follow, in its blob, `base` bytes that are there already, and a heading `lead`."""
+
+    read: Source
     base: int = 0
     lead: bytes = b""
 
+    async def piece(self, start: int) -> bytes:
+        """Of the heading and the log together, PIECE bytes at most."""
+        lead = self.lead[start : start + PIECE]
+        return lead + await self.read(max(0, start - len(self.lead)), PIECE - len(lead))
+
 
 class LogPump:
-    """files: blob name -> local file."""
+    """sources: blob name -> where its bytes come from. gate: shared by the pumps of one worker, for how many pieces are in memory."""
 
-    def __init__(self, blobs: Any, account: str, container: str, files: Mapping[str, Path | LogFile]):
+    def __init__(self, blobs: Any, account: str, container: str, sources: Mapping[str, Source | Log], gate: asyncio.Semaphore):
         self.blobs = blobs
         self.account = account
         self.container = container
-        self.files = {name: file if isinstance(file, LogFile) else LogFile(file) for name, file in files.items()}
+        self.sources = {name: source if isinstance(source, Log) else Log(source) for name, source in sources.items()}
+        self.gate = gate
         self._at: dict[str, int] = {}
 
     @contextlib.asynccontextmanager
@@ -76,36 +85,44 @@ class LogPump:
             return False
 
     async def drain(self) -> bool:
-        """Copies what is there; True if there was anything."""
+        """Copies what is there; True if there was anything. Each log has its turn: one that floods keeps no other waiting."""
         grew = False
-        for name, file in list(self.files.items()):
-            try:
-                while (copied := await self._copy(name, file)) is not None:
-                    grew = True
-                    if copied < PIECE:  # the file's end, or what was it a moment ago
-                        break
-            except ArmError as error:
-                if error.status >= 500:  # the store is full: the lines wait in their file
-                    raise
-                # Its job has replaced or removed the blob: its business, and no reason to fail.
-                log.warning("the log %s is not copied any further: %s", name, error.message)
-                del self.files[name]
+        full = list(self.sources)
+        while full:
+            pending, full = full, []
+            for name in pending:
+                copied, more = await self._turn(name)
+                grew = grew or copied
+                if more:
+                    full.append(name)
         return grew
 
-    async def _copy(self, name: str, file: LogFile) -> int | None:
-        """Copies the next piece; its length, None when there was none."""
+    async def _turn(self, name: str) -> tuple[bool, bool]:
+        try:
+            async with self.gate:
+                return await self._copy(name, self.sources[name])
+        except ArmError as error:
+            if error.status >= 500:  # the store is full: the lines wait in their file
+                raise
+            # Its job has replaced or removed the blob: its business, and no reason to fail.
+            log.warning("the log %s is not copied any further: %s", name, error.message)
+            del self.sources[name]
+            return False, False
+
+    async def _copy(self, name: str, source: Log) -> tuple[bool, bool]:
+        """One piece. Whether there was one, and whether there may be more by now: a piece that is not full ended where the log did."""
         at = self._at.get(name)
-        piece = await asyncio.to_thread(_read, file, 0 if at is None else at - file.base)
+        piece = await source.piece(0 if at is None else at - source.base)
         if piece and at is None:
             info = await self.blobs.info(self.account, self.container, name)
             at = info.size if info else 0
-            file.base = min(file.base, at)  # somebody may have removed what was there before
-            if at > file.base:  # a worker before this one has copied some
-                piece = await asyncio.to_thread(_read, file, at - file.base)
+            source.base = min(source.base, at)  # somebody may have removed what was there before
+            if at > source.base:  # a worker before this one has copied some
+                piece = await source.piece(at - source.base)
         if not piece:
             if at is not None:
                 self._at[name] = at
-            return None
+            return False, False
         at = at or 0
         self._at.pop(name, None)  # known again once the answer is there
         try:
@@ -113,9 +130,18 @@ class LogPump:
         except ArmError as error:
             if error.code != "AppendPositionConditionNotMet":
                 raise
-            return PIECE  # an append that was given up has come through after all: look again where it ends
+            return True, True  # an append that was given up has come through after all: look again where it ends
         self._at[name] = at + len(piece)
-        return len(piece)
+        return True, len(piece) == PIECE
+
+
+def from_file(path: Path) -> Source:
+    """A file of our own on this machine."""
+
+    async def read(start: int, limit: int) -> bytes:
+        return await asyncio.to_thread(read_piece, path, start, limit)
+
+    return read
 
 
 class LineLog:
@@ -139,28 +165,11 @@ async def _within(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
 
 
-def _read(file: LogFile, start: int) -> bytes:
-    """A piece of the heading and the file together."""
-    lead = file.lead[start:]
-    start = max(0, start - len(file.lead))
-    try:
-        with file.path.open("rb") as source:
-            source.seek(0, os.SEEK_END)
-            if source.tell() <= start:
-                return lead
-            source.seek(start)
-            return lead + source.read(PIECE)
-    except FileNotFoundError:
-        return lead
-
-
 def tail(path: Path, lines: int = 10, limit: int = 4000) -> str:
     """The last lines of a file, as evidence in an error message."""
-    try:
-        with path.open("rb") as source:
-            source.seek(0, os.SEEK_END)
-            source.seek(max(0, source.tell() - limit * 2))
-            text = source.read().decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.rstrip().splitlines()[-lines:])[-limit:]
+    return last_lines(read_piece(path, -2 * limit, 2 * limit), lines, limit)
+
+
+def last_lines(data: bytes, lines: int = 10, limit: int = 4000) -> str:
+    """Of the end of a log: so many lines, and no more than `limit` characters."""
+    return "\n".join(data.decode("utf-8", "replace").rstrip().splitlines()[-lines:])[-limit:]

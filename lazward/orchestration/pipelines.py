@@ -22,7 +22,7 @@ from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.job_finish import set_state
 from lazward.orchestration.job_prepare import remove_tree
 from lazward.orchestration.jobs import load_job, request_cancel
-from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.logs import LineLog, LogPump, from_file
 from lazward.orchestration.pipeline_check import Components
 from lazward.orchestration.pipeline_end import finish
 from lazward.orchestration.pipeline_loops import Loops
@@ -63,7 +63,7 @@ async def run_pipeline(work: Work) -> Outcome:
     attempt = (job.doc.get("lazward") or {}).get("attempt", 1)
     name = "executionlogs.txt" if attempt == 1 else f"executionlogs_{attempt}.txt"
     told = LineLog(logs / name, lambda: timestamp(work.now()))
-    pump = LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{run_folder(job.name)}/logs/azureml/{name}": told.path})
+    pump = LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, {f"{run_folder(job.name)}/logs/azureml/{name}": from_file(told.path)}, runtime.log_gate)
     await runtime.blobs.ensure_container(account_of(workspace), ARTIFACTS)
     now = work.now()
     await work.checkpoint(lambda tx: set_state(tx, work.subject, "Running", now) and None, phase="running")

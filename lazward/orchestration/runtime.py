@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lazward.execution.local import LocalExecutor
+from lazward.domain.ports import Executor
 from lazward.orchestration.admission import Admission
 from lazward.storage.db import Database
+
+LOG_PIECES = 8  # of 4 MiB, at once in memory
 
 
 @dataclass
 class Runtime:
     db: Database
     blobs: Any  # storage.blobs.store.BlobStore
-    executor: LocalExecutor
+    executor: Executor
     environments: Any  # execution.environments.EnvironmentCache
     admission: Admission
     settings: Any
@@ -30,6 +32,8 @@ class Runtime:
     gateway: Any = None
     canceled: dict[str, asyncio.Event] = field(default_factory=dict)
     stirred: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    log_gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOG_PIECES))
 
     def folder(self, kind: str, key: str) -> Path:
         """Working folder of a job or deployment: below data_dir, named by a hash so that no name can lead elsewhere."""

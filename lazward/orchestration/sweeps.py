@@ -27,7 +27,7 @@ from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.job_finish import set_state
 from lazward.orchestration.job_prepare import remove_tree
 from lazward.orchestration.jobs import load_job, request_cancel
-from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.logs import LineLog, LogPump, from_file
 from lazward.orchestration.runtime import Runtime, first_of
 from lazward.orchestration.sweep_finish import error_of, metrics_of, take_outputs, write_end
 from lazward.orchestration.sweep_trials import (
@@ -106,7 +106,7 @@ class _Running:
         work, account = self.work, account_of(self.workspace)
         await self.runtime.blobs.ensure_container(account, ARTIFACTS)
         # The one log of a sweep that the SDK streams.
-        pump = LogPump(self.runtime.blobs, account, ARTIFACTS, {f"{run_folder(self.job.name)}/azureml-logs/hyperdrive.txt": self.say.path})
+        pump = LogPump(self.runtime.blobs, account, ARTIFACTS, {f"{run_folder(self.job.name)}/azureml-logs/hyperdrive.txt": from_file(self.say.path)}, self.runtime.log_gate)
         trials = await self.runtime.db.read(children.of, self.job.key)  # what the workers before this one have submitted
         self.rows = dict(sorted((trial_of(row)["number"], row) for row in trials))
         async with pump.running():

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from lazward.domain.ports import Executor, LaunchSpec, LaunchStatus, ProcessSpec
 from lazward.execution import processes
-from lazward.execution.local import LocalExecutor
+from lazward.execution.runtime import records
 
 PATIENCE_S = 30.0  # for what must happen; a test that waits so long has failed
 
@@ -27,9 +29,11 @@ class Bench:
     def __init__(self, folder: Path):
         self.folder = folder
         self.pids = folder / "pids"
+        self.names: set[str] = set()  # of the launches that were meant
         self.env = {"PATH": os.environ.get("PATH", os.defpath), "PIDS": str(self.pids), "HERE": str(folder)}
 
     def spec(self, name: str, *argvs: tuple[str, ...], env: dict[str, str] | None = None, **limits) -> LaunchSpec:
+        self.names.add(name)
         made = tuple(
             ProcessSpec(argv, self.env if env is None else env, str(self.log(name, i))) for i, argv in enumerate(argvs)
         )
@@ -98,39 +102,75 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-# name -> an expression over `root` (a Path) that makes one, here and in another process
-EXECUTORS = {"local": "LocalExecutor(root)"}
-IMPORTS = "from lazward.execution.local import LocalExecutor"
+class Subject(NamedTuple):
+    """An executor under test. expression: makes one over `root` (a Path), here and in another process; imports: what that needs there;
+    keeper: the id of the process that holds a running launch, and whose end by SIGKILL loses it."""
+
+    expression: str
+    imports: str
+    keeper: Callable[[Any, str], int]
+
+
+# An executor is added by one line here, and passes all of test_executor_*.py.
+SUBJECTS = {
+    "local": Subject(
+        "LocalExecutor(root)", "from lazward.execution.local import LocalExecutor",
+        lambda executor, name: json.loads(Path(executor.folder(name), records.KEEPER).read_text())["pid"],
+    ),
+}
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=EXECUTORS.values(), ids=EXECUTORS.keys())
-def expression(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=SUBJECTS.values(), ids=SUBJECTS.keys())
+def subject(request: pytest.FixtureRequest) -> Subject:
     return request.param
 
 
 @pytest.fixture
-def executor(expression: str, bench: Bench) -> Iterator[Executor]:
-    made = eval(expression, {"LocalExecutor": LocalExecutor, "root": bench.folder / "launches"})
-    yield made
-    made.close()
+def another(subject: Subject, bench: Bench) -> Iterator[Callable[[], Executor]]:
+    """Makes one more executor in the same way: what another worker would hold."""
+    made: list[Executor] = []
+
+    def make() -> Executor:
+        names: dict[str, Any] = {"root": bench.folder / "launches"}
+        exec(subject.imports, names)
+        made.append(eval(subject.expression, names))
+        return made[-1]
+
+    yield make
+    if made:
+        asyncio.run(_stop(made[0], bench.names))
+    for executor in made:
+        executor.close()
+
+
+async def _stop(executor: Executor, names: set[str]) -> None:
+    """What a test that failed has left running."""
+    for name in names:
+        if (await executor.poll(name)).state == "running":
+            await executor.cancel(name)
 
 
 @pytest.fixture
-def elsewhere(expression: str, bench: Bench) -> Callable[[str], subprocess.Popen[str]]:
-    """Runs Python code that has `executor`, `bench` and `spec` (a function) in another process. Returns the Popen."""
+def executor(another: Callable[[], Executor]) -> Executor:
+    return another()
+
+
+@pytest.fixture
+def elsewhere(subject: Subject, bench: Bench) -> Callable[[str], subprocess.Popen[str]]:
+    """Runs Python code that has `executor` and `bench` in another process. Returns the Popen."""
 
     def run(code: str) -> subprocess.Popen[str]:
         script = f"""
 import asyncio, os, signal
 from pathlib import Path
-{IMPORTS}
 from tests.execution.conftest import *
+{subject.imports}
 bench = Bench(Path({str(bench.folder)!r}))
 root = bench.folder / "launches"
 async def main():
-    executor = {expression}
+    executor = {subject.expression}
     {code}
 asyncio.run(main())
 """

@@ -1,4 +1,5 @@
-"""What every executor must do (with test_executor_surroundings.py). A new executor is added to EXECUTORS in conftest.py."""
+"""What every executor must do: starts, ends, waiting, forgetting. With test_executor_killed.py, _limits.py, _logs.py and _surroundings.py this
+is the conformance suite; a new executor is added to SUBJECTS in conftest.py."""
 
 from __future__ import annotations
 
@@ -9,8 +10,7 @@ import sys
 
 import pytest
 
-from lazward.domain.ports import Executor, LaunchSpec, ProcessSpec
-from lazward.execution.local import LaunchIsRunning
+from lazward.domain.ports import Executor, LaunchIsRunning, LaunchSpec, ProcessSpec
 from tests.execution.conftest import DAEMON, PATIENCE_S, REPORT_AND_SLEEP, Bench, is_alive, py, run, sh, until
 
 
@@ -94,16 +94,25 @@ class TestStart:
         assert (await executor.wait("a", PATIENCE_S)).code == 0
         assert bench.log("a").read_text() == "once\n"
 
-    async def test_outlives_the_starter_that_is_killed(self, executor: Executor, bench: Bench, elsewhere):
-        spec = "bench.spec('a', sh('echo $$ >> $PIDS; until test -e $HERE/go; do sleep 0.05; done; echo done; exit 7'))"
-        starter = elsewhere(f"await executor.start({spec}); os.kill(os.getpid(), signal.SIGKILL)")
-        assert starter.wait(PATIENCE_S) == -9
-        assert (await executor.poll("a")).state == "running"
-        waiting = asyncio.create_task(executor.wait("a", PATIENCE_S))
-        await bench.reported(1)
-        (bench.folder / "go").touch()
-        assert (await waiting).code == 7
-        assert bench.log("a").read_text() == "done\n"
+    async def test_that_is_given_up_is_settled_when_its_caller_hears_so(self, executor: Executor, another, bench: Bench):
+        """Nobody finds the name unknown and the command running a moment later."""
+        starting = asyncio.create_task(executor.start(bench.spec("a", sh("exit 3"))))
+        for _ in range(3):  # so that it has begun
+            await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert (await another().poll("a")).state != "unknown"
+        assert (await executor.wait("a", PATIENCE_S)).code == 3
+
+    async def test_many_at_once(self, executor: Executor, another, bench: Bench):
+        """From two workers, each of which starts all of them; those of one do not disturb the others."""
+        both = (executor, another())
+        specs = [bench.spec(f"a{i}", sh(f"echo {i}; exit {i}")) for i in range(40)]
+        await asyncio.gather(*(e.start(spec) for spec in specs for e in both))
+        ends = await asyncio.gather(*(e.wait(spec.name, PATIENCE_S) for spec in specs for e in both))
+        assert [status.code for status in ends] == [i for i in range(40) for _ in both]
+        assert [bench.log(f"a{i}").read_text() for i in range(40)] == [f"{i}\n" for i in range(40)]
 
     @pytest.mark.parametrize(
         "name",
@@ -133,6 +142,12 @@ class TestStart:
             ({"timeout_s": 0}, "timeout_s"),
             ({"timeout_s": float("nan")}, "timeout_s"),
             ({"memory_bytes": -1}, "memory_bytes"),
+            ({"max_processes": 0}, "max_processes"),
+            ({"log_bytes": -1}, "log_bytes"),
+            ({"disk_bytes": 0}, "disk_bytes"),
+            ({"free_disk_bytes": 0}, "free_disk_bytes"),
+            ({"folder": "relative"}, "folder"),
+            ({"folder": "/a\0b"}, "folder"),
             ({"grace_s": -1}, "grace_s"),
             ({"processes": (ProcessSpec((), {}, "/log"),)}, r"processes\[0\].argv"),
             ({"processes": (ProcessSpec(("a", "b\0c"), {}, "/log"),)}, r"processes\[0\].argv\[1\]"),
@@ -306,6 +321,19 @@ class TestForget:
             assert (await run(executor, bench.spec("a", sh("echo ran")))).code == 0
             await executor.forget("a")
         assert bench.log("a").read_text() == "ran\nran\n"
+
+    async def test_twice_and_from_many_at_once(self, executor: Executor, another, bench: Bench):
+        for i in range(10):
+            await run(executor, bench.spec(f"a{i}", sh("true")))
+            other = another()
+            await asyncio.gather(*(e.forget(f"a{i}") for e in (executor, executor, other, other)))
+            await executor.forget(f"a{i}")
+            assert (await executor.poll(f"a{i}")).state == "unknown"
+
+    async def test_leaves_the_log(self, executor: Executor, bench: Bench):
+        await run(executor, bench.spec("a", sh("echo kept")))
+        await executor.forget("a")
+        assert bench.log("a").read_text() == "kept\n"
 
     async def test_of_an_unknown_name_does_nothing(self, executor: Executor):
         await executor.forget("a")

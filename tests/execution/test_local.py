@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -15,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from lazward.domain.ports import LaunchSpec
+from lazward.domain.ports import LaunchSpec, NotStarted
 from lazward.execution import local, processes
-from lazward.execution.local import KeeperFailed, LocalExecutor
+from lazward.execution.local import LocalExecutor
 from lazward.execution.runtime import order, records
 from tests.execution.conftest import DAEMON, PATIENCE_S, REPORT_AND_SLEEP, Bench, is_alive, py, sh, until
 
@@ -65,25 +64,6 @@ async def start_tree(executor: LocalExecutor, bench: Bench) -> list[processes.Pr
 
 
 class TestKeeperIsKilled:
-    async def test_the_launch_is_lost_and_its_tree_is_gone(self, executor: LocalExecutor, bench: Bench):
-        tree = await start_tree(executor, bench)
-        os.kill(keeper_of(executor, "a")["pid"], signal.SIGKILL)
-        status = await executor.wait("a", PATIENCE_S)
-        assert (status.state, status.reason) == ("ended", "lost")
-        assert status.message.endswith(".") and status.started and status.ended
-        assert len(tree) == 3 and not any(map(is_alive, tree))
-        assert await executor.poll("a") == status
-        assert await executor.start(bench.spec("a", sh("echo again"))) == status
-
-    async def test_those_who_wait_are_told(self, executor: LocalExecutor, bench: Bench):
-        await executor.start(bench.spec("a", sh(REPORT_AND_SLEEP)))
-        other = LocalExecutor(executor.root)
-        waits = [asyncio.create_task(e.wait("a", PATIENCE_S)) for e in (executor, executor, other)]
-        await bench.reported(1)
-        os.kill(keeper_of(executor, "a")["pid"], signal.SIGKILL)
-        assert {status.reason for status in await asyncio.gather(*waits)} == {"lost"}
-        other.close()
-
     async def test_a_process_that_hid_its_environment_is_found_by_its_session(self, executor: LocalExecutor, bench: Bench):
         await executor.start(bench.spec("a", sh(f"exec env -i PIDS=$PIDS sh -c '{REPORT_AND_SLEEP}'")))
         [process] = await bench.reported(1)
@@ -319,7 +299,7 @@ class TestRecords:
 async def test_a_keeper_that_cannot_work_is_an_error_with_its_reason(executor: LocalExecutor, bench: Bench):
     spec = bench.spec("a", sh("true"))
     Path(executor.folder("a")).touch()  # a file where the folder should be
-    with pytest.raises(KeeperFailed, match=r"(?s)'a'.*(FileExistsError|NotADirectoryError)"):
+    with pytest.raises(NotStarted, match=r"(?s)'a'.*(FileExistsError|NotADirectoryError)"):
         await executor.start(spec)
 
 
@@ -355,5 +335,5 @@ def test_the_keeper_imports_little(tmp_path: Path):
         "lazward.execution",
         "lazward.execution.processes",
         "lazward.execution.runtime",
-        *(f"lazward.execution.runtime.{name}" for name in ("keeper", "memory", "order", "records", "spawn")),
+        *(f"lazward.execution.runtime.{name}" for name in ("crowd", "keeper", "memory", "order", "records", "spawn", "words")),
     }

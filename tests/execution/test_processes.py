@@ -117,7 +117,7 @@ def test_kill_all(family):
 
 
 def test_kill_all_gives_up_on_what_cannot_be_killed(source: str):
-    stuck = processes.Process(1 << 22, 1, 1, 1, 0)  # there is none of that id, so no signal ends it
+    stuck = processes.Process(1 << 22, 1, 1, 1, 1, 0)  # there is none of that id, so no signal ends it
     assert processes.kill_all(lambda: [stuck], patience_s=0.05) == [stuck]
 
 
@@ -128,9 +128,31 @@ async def test_send_only_to_the_process_meant(source: str, monkeypatch: pytest.M
     victim = subprocess.Popen(["sleep", "600"])  # noqa: ASYNC220
     seen = processes.look_at(victim.pid)
     assert seen
-    other = processes.Process(seen.pid, seen.parent, seen.session, seen.start - 1, 0)  # the one that had the id before
+    other = processes.Process(seen.pid, seen.parent, seen.group, seen.session, seen.start - 1, 0)  # the one that had the id before
     processes.send(other, signal.SIGKILL)
-    processes.send(processes.Process(1 << 22, 1, 1, 1, 0), signal.SIGKILL)  # nobody
+    processes.send(processes.Process(1 << 22, 1, 1, 1, 1, 0), signal.SIGKILL)  # nobody
     processes.send(seen, signal.SIGUSR1)
     await until(lambda: victim.poll() is not None)
     assert victim.returncode == -signal.SIGUSR1
+
+
+def test_a_group_is_stopped_and_let_run_at_once():
+    parent = subprocess.Popen([sys.executable, "-I", "-S", "-c", FAMILY.replace("os.setsid()", "pass")], stdout=subprocess.PIPE, text=True, process_group=0)
+    assert parent.stdout
+    try:
+        members = [int(parent.stdout.readline()) for _ in range(3)]
+
+        def states() -> set[str]:
+            listed = subprocess.run(["ps", "-o", "stat=", "-p", ",".join(map(str, members))], capture_output=True, text=True, check=True)
+            return {line[0] for line in listed.stdout.split()}
+
+        processes.freeze([parent.pid], True)
+        assert states() == {"T"}
+        processes.freeze([parent.pid], False)
+        assert "T" not in states()
+        processes.freeze([1 << 22], True)  # nobody
+    finally:
+        processes.kill_all(lambda: processes.descendants(parent.pid))
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()

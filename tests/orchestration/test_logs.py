@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lazward.orchestration.logs import LineLog, LogPump, tail
+from lazward.orchestration.logs import PIECE, LineLog, LogPump, from_file, tail
 from lazward.storage.blobs.extents import Extents
 from lazward.storage.blobs.store import BlobStore
 
@@ -26,7 +26,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def pump_of(blobs, log: Path) -> LogPump:
-    return LogPump(blobs, ACCOUNT, CONTAINER, {NAME: log})
+    return LogPump(blobs, ACCOUNT, CONTAINER, {NAME: from_file(log)}, asyncio.Semaphore(2))
 
 
 def write(log: Path, text: str) -> None:
@@ -158,6 +158,41 @@ class TestLogPump:
         await pump.drain()
         await pump.drain()
         assert await stored(blobs) == "mine"
+
+    async def test_one_that_floods_keeps_no_other_waiting_and_is_held_in_memory_piece_by_piece(self, blobs, log, tmp_path):
+        """The log is always as long as one may ask for: it never ends."""
+        write(tmp_path / "quiet", "hello\n")
+        asked, order = [], []
+
+        async def endless(start: int, limit: int) -> bytes:
+            asked.append(limit)
+            return bytes(limit if len(asked) < 5 else 0)
+
+        async def append(account, container, name, data, rules):
+            order.append(name)
+
+        pump = LogPump(Around(blobs, append), ACCOUNT, CONTAINER, {NAME: endless, "quiet": from_file(tmp_path / "quiet")}, asyncio.Semaphore(1))
+        await pump.drain()
+        assert order == [NAME, "quiet", NAME, NAME, NAME]
+        assert set(asked) == {PIECE}
+
+    async def test_no_more_pieces_are_in_memory_than_the_gate_lets_in(self, blobs):
+        gate, held, most = asyncio.Semaphore(2), 0, 0
+
+        async def piece(start: int, limit: int) -> bytes:
+            nonlocal held, most
+            held += 1
+            most = max(most, held)
+            await asyncio.sleep(0)
+            return b"x" if start == 0 else b""
+
+        async def append(*args, **kwargs):
+            nonlocal held
+            await asyncio.sleep(0)
+            held -= 1
+
+        await asyncio.gather(*(LogPump(Around(blobs, append), ACCOUNT, CONTAINER, {f"{i}": piece}, gate).drain() for i in range(10)))
+        assert most == 2
 
     async def test_a_log_that_never_came_is_no_blob(self, blobs, log):
         async with pump_of(blobs, log).running():

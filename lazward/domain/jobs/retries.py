@@ -13,7 +13,7 @@ from lazward.contract.errors import bad_request
 from lazward.domain.resource import Doc
 
 # domain.ports.EndReason, less "canceled", and what may go wrong before the launch.
-REASONS = ("exit", "signal", "memory", "timeout", "lost", "launch", "environment", "inputs")
+REASONS = ("exit", "signal", "memory", "timeout", "processes", "log", "disk", "space", "lost", "launch", "environment", "inputs")
 RETRIED = ("exit", "signal", "memory", "lost")  # unless retry_on says otherwise: a limit of time that is not enough once is not enough twice
 MAX_RETRIES = 100
 MAX_PAUSE_S = 60.0

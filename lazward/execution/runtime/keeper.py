@@ -15,15 +15,23 @@ import select
 import time
 
 from lazward.execution import processes
-from lazward.execution.runtime import memory, records, spawn
+from lazward.execution.runtime import crowd, memory, records, spawn
 from lazward.execution.runtime.order import Order, receive
+from lazward.execution.runtime.words import signal_name, size
 
-CLAIM_PATIENCE_S = 10.0
+if processes.TYPE_CHECKING:
+    from lazward.execution.runtime.guard import Guard
+
 LEFTOVER_GRACE_S = 1.0  # for what still runs when the command itself has ended
 SAMPLE_FIRST_S = 0.1
 SAMPLE_LIMITED_S = 0.25  # between two looks at the memory where it is limited
 SAMPLE_FREE_S = 1.0  # and where it is only reported
-SAMPLE_SHARE = 50  # looking at the memory takes at most 1/50 of a core
+SAMPLE_SHARE = 50  # looking at the processes takes at most 1/50 of a core
+KILL_S = 60.0  # for killing a tree: thousands of processes that never sleep leave us little time
+GROWS = 50  # so many more processes than at the last look: whoever forks without end is caught early
+SLOW_S = 0.3
+SAMPLE_GROWING = 4  # then looking may take 1/4 of a core
+PRIORITY = -10  # where we may: whoever is to stop a thousand processes must not wait for each of them to have its turn
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -36,31 +44,19 @@ def main() -> None:
     if not select.select([0], [], [], 0)[0]:  # a spare keeper, made before there is an order: time to import the rest
         import signal  # noqa: F401
 
+        import lazward.execution.runtime.guard  # noqa: F401
+
         _become_subreaper()
     order = receive(0)
     if order is None:
         os._exit(1)
     folder = os.fsdecode(order.folder)
-    lock = _claim(folder)
+    lock = records.claim(folder)
     if lock is None:
         _reply(b"attached")
         os._exit(0)
     Keeper(order, folder).run()
     os._exit(0)  # gives the lock back too
-
-
-def _claim(folder: str) -> int | None:
-    """The lock of a launch that has not been started yet, or None when another keeper has it or has had it."""
-    deadline = time.monotonic() + CLAIM_PATIENCE_S
-    while True:
-        lock = records.take_lock(folder)
-        if records.has(folder, records.KEEPER) or records.has(folder, records.EXIT):
-            return None
-        if lock is not None:
-            return lock
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"the lock in {folder} is held, but nothing was started")
-        time.sleep(0.005)  # another keeper about to start, or somebody who only looks whether one lives
 
 
 def _reply(word: bytes) -> None:
@@ -105,6 +101,10 @@ class Keeper:
         self.subreaper = False
         self.ears: tuple[int, ...] = ()
         self.oom_before: int | None = None
+        self.logs: list[int] = []  # file descriptors, in the order of the processes
+        self.count = 0  # of processes at the last look
+        self.slow = False  # that look took long, and there were many
+        self.crowd = crowd.Crowd(order.limits.max_processes)
 
     def run(self) -> None:
         """The whole life of the launch."""
@@ -137,12 +137,13 @@ class Keeper:
             "boot": processes.boot_id(),
             "tag": self.tag,
             "started": self.started,
+            "logs": " ".join(process.log.hex() for process in self.order.processes),
         }
         records.write(self.folder, records.KEEPER, records.to_json(record), durable=False)
         self.oom_before = memory.kernel_kills()
         score = memory.raise_oom_score()
-        logs: list[int] = []
-        index = 0
+        soft = crowd.hold_back()
+        logs, index = self.logs, 0
         try:
             for process in self.order.processes:
                 index = len(logs)
@@ -157,9 +158,8 @@ class Keeper:
                 os.write(logs[index], f"{error}\n".encode(errors="replace"))
         finally:
             memory.restore_oom_score(score)
+            crowd.let_go(soft)
             os.chdir("/")
-            for log in logs:
-                os.close(log)
 
     def make_durable(self) -> None:
         """Brings "this was started" to the disk. Done while the user's process already runs, before the starter is told: a
@@ -178,6 +178,10 @@ class Keeper:
         for fd in (wake, wake_write):
             os.set_blocking(fd, False)
         self.ears = (wake, control)
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
+        except OSError:
+            pass  # an ordinary user's keeper waits its turn
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -191,9 +195,11 @@ class Keeper:
 
     def watch(self) -> None:
         """Returns when every process of the order has ended, by itself or because it was stopped."""
-        deadline = None if self.order.timeout_s is None else time.monotonic() + self.order.timeout_s
+        limits = self.order.limits
+        deadline = None if limits.timeout_s is None else time.monotonic() + limits.timeout_s
         pause = SAMPLE_FIRST_S
         sample_at = time.monotonic() + pause
+        guard = None
         while True:
             self.reap()
             if not self.running:
@@ -201,7 +207,8 @@ class Keeper:
             now = time.monotonic()
             if self.stop_by is not None:
                 if now >= self.stop_by:
-                    processes.kill_all(self.tree)
+                    processes.freeze(self.running, True)
+                    processes.kill_all(self.tree, KILL_S)
                     self.reap()
                     return
             elif self.reason is not None:  # one could not start, or failed: the others have no use
@@ -209,15 +216,28 @@ class Keeper:
             elif records.has(self.folder, records.CANCEL):
                 self.stop("canceled", "The launch was canceled.")
             elif deadline is not None and now >= deadline:
-                self.stop("timeout", f"The time limit of {self.order.timeout_s:g} s was reached.")
+                self.stop("timeout", f"The time limit of {limits.timeout_s:g} s was reached.")
             if now >= sample_at:
                 if self.stop_by is None and not records.has(self.folder, records.LOCK):
                     self.stop("lost", "The records of the launch were removed.")  # nobody could watch or cancel it any more
-                self.sample()
-                pause = min(pause * 2, SAMPLE_FREE_S if self.order.memory_bytes is None else SAMPLE_LIMITED_S)
-                sample_at = now + max(pause, (time.monotonic() - now) * SAMPLE_SHARE)
+                grows = self.sample()
+                guard = guard or self.on_guard()  # not before: what ends within a moment needs none
+                cost = time.monotonic() - now
+                pause = min(pause * 2, SAMPLE_FREE_S if limits.memory_bytes is None else SAMPLE_LIMITED_S)
+                sample_at = now + (max(SAMPLE_FIRST_S, cost * SAMPLE_GROWING) if grows else max(pause, cost * SAMPLE_SHARE))
+            if guard and now >= guard.at and (trouble := guard.look()):
+                if self.stop_by is None:
+                    self.stop(trouble.reason, trouble.message)
+                if trouble.runaway:
+                    self.stop_by = now
+            until = min(sample_at, guard.at) if guard else sample_at
             limit = deadline if self.stop_by is None else self.stop_by
-            self.sleep(sample_at if limit is None else min(sample_at, limit))
+            self.sleep(until if limit is None else min(until, limit))
+
+    def on_guard(self) -> Guard:
+        from lazward.execution.runtime.guard import Guard
+
+        return Guard(self.order.limits, self.folder, os.fsdecode(self.order.place), self.logs, self.tree)
 
     def sleep(self, until: float) -> None:
         """Until that moment (monotonic), the end of a child, or a word on the control FIFO."""
@@ -258,7 +278,7 @@ class Keeper:
             self.message = f"{who} was killed by the system because memory ran out."
         elif code < 0:
             self.reason, self.signal = "signal", -code
-            self.message = f"{who} was killed by signal {-code} ({_signal_name(-code)})"
+            self.message = f"{who} was killed by signal {-code} ({signal_name(-code)})"
             self.message += ", possibly because memory ran out." if code == -9 else "."
         else:
             self.reason, self.code = "exit", code
@@ -279,21 +299,39 @@ class Keeper:
             processes.send(process, signal.SIGTERM)
         return self.stop_by
 
-    def sample(self) -> None:
-        """Looks at the memory of the tree: for the record, and for the limit."""
-        limit = self.order.memory_bytes
+    def sample(self) -> bool:
+        """Looks at the processes and the memory they hold: for the record, and for the limits. Whether their number grows fast."""
+        limit = self.order.limits.memory_bytes
+        began = time.monotonic()
+        frozen = self.crowd.is_sudden() or self.slow
+        if frozen:
+            processes.freeze(self.running, True)  # what forks as fast as it can leaves us no time to count
         try:
-            held = memory.held(self.tree(), at_least=self.peak if limit is None else min(self.peak, limit))
+            self.crowd.fit()
+            tree = self.tree(self.crowd.processes)
+            if trouble := self.crowd.trouble(tree):
+                if self.stop_by is None:
+                    self.reason, self.message = "processes", trouble
+                self.stop_by, frozen = began, False  # no grace, in which there would be more and more of them
+                return True
+            held = memory.held(tree, at_least=self.peak if limit is None else min(self.peak, limit))
         except OSError as error:  # no file descriptor or memory to be had at this moment
-            return _complain(f"cannot see the memory: {error}")
+            _complain(f"cannot see the processes: {error}")
+            return False
+        finally:
+            if frozen:
+                processes.freeze(self.running, False)
+        self.slow = self.crowd.is_near(tree) and time.monotonic() - began > SLOW_S
         self.peak = max(self.peak, held)
         if limit is not None and held > limit and self.stop_by is None:
-            self.stop("memory", f"The processes held {_size(held)} of memory, more than the limit of {_size(limit)}.")
+            self.stop("memory", f"The processes held {size(held)} of memory, more than the limit of {size(limit)}.")
+        grows, self.count = len(tree) > self.count + GROWS, len(tree)
+        return grows
 
-    def tree(self) -> list[processes.Process]:
-        """All living processes of the launch."""
+    def tree(self, at_most: int | None = None) -> list[processes.Process]:
+        """All living processes of the launch. at_most: one more than so many are enough."""
         self.reap()
-        below = processes.descendants(os.getpid())
+        below = processes.descendants(os.getpid(), at_most)
         if self.subreaper:
             return below
         known = {p.pid for p in below}
@@ -310,8 +348,8 @@ class Keeper:
             until = self.terminate(min(self.order.grace_s, LEFTOVER_GRACE_S))
         while self.tree() and time.monotonic() < until:
             self.sleep(min(until, time.monotonic() + 0.05))
-        if left := processes.kill_all(self.tree):
-            ids = ", ".join(str(process.pid) for process in left)
+        if left := processes.kill_all(self.tree, KILL_S):
+            ids = ", ".join(str(process.pid) for process in left[:10]) + (", ..." if len(left) > 10 else "")
             self.note = f" These processes could not be killed: {ids}."
 
     def record(self) -> None:
@@ -345,16 +383,3 @@ def _complain(text: str) -> None:
         os.write(2, f"{text}\n".encode(errors="replace"))
     except OSError:
         pass  # the disk of keeper.log is full too
-
-
-def _signal_name(number: int) -> str:
-    import signal
-
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "a real-time signal"
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-HEAD = b"lazward-launch-1"
+HEAD = b"lazward-launch-2"
 
 
 class ProcessOrder:
@@ -25,38 +25,57 @@ class ProcessOrder:
         self.log = log
 
 
-class Order:
-    """One launch. folder: where its records are; tag: the value of LAZWARD_LAUNCH in its processes; times in seconds."""
+class Limits:
+    """What a launch may take, None for no limit: seconds, bytes, counts, as in domain.ports.LaunchSpec."""
 
-    __slots__ = ("cwd", "folder", "grace_s", "memory_bytes", "processes", "tag", "timeout_s")
+    __slots__ = ("disk_bytes", "free_disk_bytes", "log_bytes", "max_processes", "memory_bytes", "timeout_s")
 
     def __init__(
         self,
-        folder: bytes,
-        tag: bytes,
-        cwd: bytes,
-        timeout_s: float | None,
-        memory_bytes: int | None,
-        grace_s: float,
-        processes: list[ProcessOrder],
+        timeout_s: float | None = None,
+        memory_bytes: int | None = None,
+        max_processes: int | None = None,
+        log_bytes: int | None = None,
+        disk_bytes: int | None = None,
+        free_disk_bytes: int | None = None,
     ):
+        self.timeout_s = timeout_s
+        self.memory_bytes = memory_bytes
+        self.max_processes = max_processes
+        self.log_bytes = log_bytes
+        self.disk_bytes = disk_bytes
+        self.free_disk_bytes = free_disk_bytes
+
+
+COUNTS = ("memory_bytes", "max_processes", "log_bytes", "disk_bytes", "free_disk_bytes")
+
+
+class Order:
+    """One launch. folder: where its records are; tag: the value of LAZWARD_LAUNCH in its processes; place: the folder that the
+    limits of the disk are about; grace_s: seconds."""
+
+    __slots__ = ("cwd", "folder", "grace_s", "limits", "place", "processes", "tag")
+
+    def __init__(self, folder: bytes, tag: bytes, cwd: bytes, place: bytes, limits: Limits, grace_s: float, processes: list[ProcessOrder]):
         self.folder = folder
         self.tag = tag
         self.cwd = cwd
-        self.timeout_s = timeout_s
-        self.memory_bytes = memory_bytes
+        self.place = place
+        self.limits = limits
         self.grace_s = grace_s
         self.processes = processes
 
 
 def encode(order: Order) -> bytes:
     """A first line with the length of the rest, by which the keeper knows that its starter lived to say everything."""
+    timeout, counts = order.limits.timeout_s, [getattr(order.limits, name) for name in COUNTS]
     fields = [
         order.folder,
         order.tag,
         order.cwd,
-        b"" if order.timeout_s is None else repr(float(order.timeout_s)).encode(),
-        b"" if order.memory_bytes is None else b"%d" % order.memory_bytes,
+        order.place,
+        b"" if timeout is None else repr(float(timeout)).encode(),
+        *(b"" if count is None else b"%d" % count for count in counts),
         repr(float(order.grace_s)).encode(),
         b"%d" % len(order.processes),
     ]
@@ -69,17 +88,20 @@ def encode(order: Order) -> bytes:
 def decode(body: bytes) -> Order:
     """The order from the bytes after the first line."""
     fields = iter(body.split(b"\0"))
-    folder, tag, cwd = next(fields), next(fields), next(fields)
-    timeout, memory, grace = next(fields), next(fields), next(fields)
+    folder, tag, cwd, place = next(fields), next(fields), next(fields), next(fields)
+    timeout = next(fields)
+    limits = Limits(float(timeout) if timeout else None)
+    for name in COUNTS:
+        count = next(fields)
+        setattr(limits, name, int(count) if count else None)
+    grace = float(next(fields))
     processes = []
     for _ in range(int(next(fields))):
         log = next(fields)
         argv = [next(fields) for _ in range(int(next(fields)))]
         env = [next(fields) for _ in range(int(next(fields)))]
         processes.append(ProcessOrder(argv, env, log))
-    return Order(
-        folder, tag, cwd, float(timeout) if timeout else None, int(memory) if memory else None, float(grace), processes
-    )
+    return Order(folder, tag, cwd, place, limits, grace, processes)
 
 
 def receive(fd: int) -> Order | None:

@@ -7,6 +7,7 @@
     cancel       there once somebody canceled
     control      a FIFO the keeper reads: a byte in it says "look at the folder again"
     alive        a FIFO the keeper holds open for writing: whoever reads it sees its end when the keeper ends, however it ends
+    share        what the launch holds of the disk, for the keepers of the others (shares.py)
     keeper.log   what the keeper itself had to say (a fault in it, nothing in good times)
 
 Standard library only, and as little of that as can be: the keeper imports this before the user's process starts.
@@ -17,7 +18,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 
+CLAIM_PATIENCE_S = 10.0
 LOCK = "lock"
 KEEPER = "keeper.json"
 EXIT = "exit.json"
@@ -25,6 +28,7 @@ CANCEL = "cancel"
 CONTROL = "control"
 ALIVE = "alive"
 KEEPER_LOG = "keeper.log"
+SHARE = "share"
 
 
 def has(folder: str, name: str) -> bool:
@@ -50,6 +54,20 @@ def take_lock(folder: str) -> int | None:
         except FileNotFoundError:
             pass
         os.close(fd)  # the lock of a folder that was forgotten meanwhile
+
+
+def claim(folder: str) -> int | None:
+    """The lock of a launch that has not been started yet, or None when another keeper has it or has had it."""
+    deadline = time.monotonic() + CLAIM_PATIENCE_S
+    while True:
+        lock = take_lock(folder)
+        if has(folder, KEEPER) or has(folder, EXIT):
+            return None
+        if lock is not None:
+            return lock
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the lock in {folder} is held, but nothing was started")
+        time.sleep(0.005)  # another keeper about to start, or somebody who only looks whether one lives
 
 
 def is_locked(folder: str) -> bool:

@@ -8,11 +8,11 @@ import pytest
 
 from lazward.execution.runtime import keeper, memory
 from lazward.execution.runtime.keeper import Keeper
-from lazward.execution.runtime.order import Order, ProcessOrder
+from lazward.execution.runtime.order import Limits, Order, ProcessOrder
 
 
 def make(processes: int = 1) -> Keeper:
-    made = Keeper(Order(b"/x", b"tag", b"/", None, None, 1.0, [ProcessOrder([b"a"], [], b"/log")] * processes), "/x")
+    made = Keeper(Order(b"/x", b"tag", b"/", b"/", Limits(), 1.0, [ProcessOrder([b"a"], [], b"/log")] * processes), "/x")
     made.oom_before = 2
     return made
 

@@ -5,19 +5,18 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lazward.execution.runtime.order import Order, ProcessOrder, decode, encode, receive
+from lazward.execution.runtime.order import COUNTS, Limits, Order, ProcessOrder, decode, encode, receive
 
 field = st.binary(max_size=20).map(lambda text: text.replace(b"\0", b"\n"))
 positive = st.floats(min_value=0, max_value=1e9)
 process = st.builds(ProcessOrder, st.lists(field, min_size=1, max_size=4), st.lists(field, max_size=4), field)
-orders = st.builds(
-    Order, field, field, field, st.none() | positive, st.none() | st.integers(1, 1 << 60), positive, st.lists(process, max_size=3)
-)
+limits = st.builds(Limits, st.none() | positive, *[st.none() | st.integers(1, 1 << 60)] * len(COUNTS))
+orders = st.builds(Order, field, field, field, field, limits, positive, st.lists(process, max_size=3))
 
 
 def plain(order: Order) -> tuple:
-    named = {name: getattr(order, name) for name in Order.__slots__ if name != "processes"}
-    return named, [(p.argv, p.env, p.log) for p in order.processes]
+    named = {name: getattr(order, name) for name in Order.__slots__ if name not in ("processes", "limits")}
+    return named, [getattr(order.limits, name) for name in Limits.__slots__], [(p.argv, p.env, p.log) for p in order.processes]
 
 
 def through_a_pipe(*pieces: bytes) -> Order | None:
