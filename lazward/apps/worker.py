@@ -34,7 +34,7 @@ def build_runtime(settings: Settings, db: Database) -> Runtime:
     gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key, (settings.public_host,))
     return Runtime(
         db=db, blobs=build_blobs(settings, db), executor=executor,
-        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download, gpus={"cpu": False, "cuda": True}.get(settings.torch_backend)),
+        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download, strict=settings.environments_strict, gpus={"cpu": False, "cuda": True}.get(settings.torch_backend)),
         admission=Admission(limited(executor.capacity(), settings)), settings=settings, tokens=authority, now=time.time, master_key=master_key,
         data_dir=layout.root, vault=vault, gateway=gateway,
     )

@@ -176,6 +176,8 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
             say(f"preparing the environment {job.properties['environmentId']}")
             wanted = await environments.definition_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
             environment = await environments.build(runtime, wanted, build_log)
+            if environment.loosened:
+                await runtime.db.write(environments.tell_loosened, job.key, environment, work.now())
             say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
             spec = await prepare(runtime, job, workspace, environment, dict(wanted.packages.env), folder, _name(work), say)
             say(f"starting {len(spec.processes)} process(es)")
