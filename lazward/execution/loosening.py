@@ -1,7 +1,8 @@
 """Versions that were pinned for a Python which this machine does not have, and that have no build for the one it has.
 
-What is kept is kept: a pin that has a wheel here, or that would have been built from source on its own Python as well. The others
-become the nearest version that has a wheel, and what comes with them stays as near to the other Python's as it can. What cannot be resolved for the Python asked for is wrong by itself: nothing is loosened."""
+What can be kept is kept: a pin that has a wheel here, or that only ever came as source. The others become the nearest version that has
+a wheel, and what comes with them stays as near to the other Python's as it can. What cannot be resolved for the Python asked for is
+wrong by itself: nothing is loosened."""
 
 from __future__ import annotations
 
@@ -39,23 +40,19 @@ class Resolves(Protocol):
 
 
 async def loosen(resolver: Resolves, request: Request, asked: str, python: Interpreter, log: Callable[[str], None]) -> tuple[Resolution, Request]:
-    """The packages for `python` in place of the version `asked` ("3.8"), and the request that they are for. Raises Unsatisfiable with the reason of the Python asked for
-    where that fails already, else with the reason of the Python at hand."""
+    """The packages for `python` in place of the version `asked` ("3.8"), and the request that they are for. Raises Unsatisfiable with the
+    reason of the Python asked for where that fails already, else with the reason of the Python at hand."""
     log(f"resolving for Python {asked} first: what is impossible there is not loosened")
     work = _Loosening(resolver, msgspec.structs.replace(request, extra=()), asked, python)
     work.lock = await work.compiled((), f"--python-version={asked}")
     built = await work.without_wheels(work.lock, f"--python-version={asked}")
-    work.wheels = [f"--only-binary={name}" for name in sorted(locked_names(work.lock) - built)]
-    loose = await work.unfit(built)
-    for _ in range(len(work.pins) + 1):
-        try:
-            return await work.resolved(request, loose)
-        except Unsatisfiable as error:
-            named = {name for name in work.pins if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", str(error), re.IGNORECASE)} - loose
-            if not named:
-                raise
-            loose |= named
-    raise Unsatisfiable(f"no versions were found for Python {python.version}")
+    outgrown = await work.outgrown(built)
+    try:
+        return await work.settled(request, built - outgrown)
+    except Unsatisfiable:
+        if not outgrown:
+            raise
+        return await work.settled(request, built)
 
 
 class _Loosening:
@@ -89,6 +86,31 @@ class _Loosening:
                 found.add(name)
                 del left[name]
         return found
+
+    async def outgrown(self, built: set[str]) -> set[str]:
+        """Those of the built packages that have wheels by now: their old source is for an old Python, and may build and yet not run here."""
+        found = set()
+        for name in built:
+            try:
+                await self.resolver.compile(self._with((name,)), (), self.python, True, _QUICK)
+                found.add(name)
+            except Unsatisfiable:
+                continue
+        return found
+
+    async def settled(self, request: Request, built: set[str]) -> tuple[Resolution, Request]:
+        """Loosens what has to be until the rest fits. built: what may be built from source."""
+        self.wheels = [f"--only-binary={name}" for name in sorted(locked_names(self.lock) - built)]
+        loose = await self.unfit(built)
+        for _ in range(len(self.pins) + 1):
+            try:
+                return await self.resolved(request, loose)
+            except Unsatisfiable as error:
+                named = {name for name in self.pins if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", str(error), re.IGNORECASE)} - loose
+                if not named:
+                    raise
+                loose |= named
+        raise Unsatisfiable(f"no versions were found for Python {self.python.version}")
 
     async def unfit(self, built: set[str]) -> set[str]:
         """Pins that have a wheel for the Python asked for and none for this one, or that do not run on this one."""

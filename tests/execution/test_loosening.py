@@ -41,7 +41,7 @@ def tag(version: str) -> str:
 @pytest.fixture
 def house(tmp_path: Path) -> Wheelhouse:
     """digits: compiled, another set of versions for each Python. ride: goes with the old or the new ones. pure: one for all, which
-    needs a helper, which has newer versions for this Python. source: an archive to build."""
+    needs a helper, which has newer versions for this Python. source: an archive to build. grown: that too, until it got wheels."""
     house = Wheelhouse(tmp_path / "wheels")
     for version, python in (("1.0", "3.8"), ("1.2", "3.8"), ("1.4", HERE), ("1.6", HERE)):
         house.add("digits", version, tag=tag(python))
@@ -52,15 +52,23 @@ def house(tmp_path: Path) -> Wheelhouse:
     house.add("pure", "1.1", requires=["helper"])
     house.add("helper", "1.0")
     house.add("helper", "2.0", tag=tag(HERE))
-    with tarfile.open(house.folder / "source-1.0.tar.gz", "w:gz") as archive:
-        for name, text in (
-            ("pyproject.toml", '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'), ("backend.py", BACKEND),
-            ("PKG-INFO", "Metadata-Version: 2.2\nName: source\nVersion: 1.0\n"),
+    source(house, "source")
+    source(house, "grown")
+    house.add("grown", "2.0")
+    house.add("child", "1.0", requires=["grown<2"])
+    house.add("child", "1.1", requires=["grown"])
+    return house
+
+
+def source(house: Wheelhouse, name: str) -> None:
+    with tarfile.open(house.folder / f"{name}-1.0.tar.gz", "w:gz") as archive:
+        for path, text in (
+            ("pyproject.toml", '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'), ("backend.py", BACKEND.replace("source", name)),
+            ("PKG-INFO", f"Metadata-Version: 2.2\nName: {name}\nVersion: 1.0\n"),
         ):  # fmt: skip
-            found = tarfile.TarInfo(f"source-1.0/{name}")
+            found = tarfile.TarInfo(f"{name}-1.0/{path}")
             found.size = len(text.encode())
             archive.addfile(found, io.BytesIO(text.encode()))
-    return house
 
 
 @pytest.fixture
@@ -104,6 +112,12 @@ class TestLoosen:
     async def test_what_is_built_in_any_case_is_built(self, machine: Callable[..., EnvironmentCache]) -> None:
         env = await machine().ensure(PackageSet(python="3.8", requirements=("digits==1.0", "source==1.0")), print)
         assert (version_in(env, "source"), env.loosened[1:]) == ("1.0", ("digits 1.0 -> 1.4",))
+
+    async def test_the_source_of_what_has_wheels_by_now_is_left_to_its_python(self, machine: Callable[..., EnvironmentCache]) -> None:
+        env = await machine().ensure(PackageSet(python="3.8", requirements=("child==1.0",)), print)
+        assert (version_in(env, "grown"), env.loosened[1:]) == ("2.0", ("child 1.0 -> 1.1",))
+        alone = await machine().ensure(PackageSet(python="3.8", requirements=("child==1.0",), constraints=("grown<2",)), print)
+        assert (version_in(alone, "grown"), alone.loosened) == ("1.0", ())
 
     async def test_a_deployment_gets_the_versions_of_the_job(self, machine: Callable[..., EnvironmentCache]) -> None:
         cache, packages = machine(), PackageSet(python="3.8", requirements=PINS)
