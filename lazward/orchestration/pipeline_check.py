@@ -11,10 +11,10 @@ from typing import Any
 
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs.checks import INPUT_TYPES
-from lazward.domain.pipelines.binding import BadBinding, whole, within
+from lazward.domain.pipelines.binding import BadBinding, Binding, whole, within
 from lazward.domain.pipelines.graph import STEPS, Graph, Node, build
 from lazward.domain.pipelines.ports import DATA, Port, problem, read, truth
-from lazward.domain.pipelines.steps import component_id, items_of, outputs_of, properties_of
+from lazward.domain.pipelines.steps import component_id, filled, items_of, outputs_of, properties_of
 from lazward.domain.resources.jobs import KINDS
 from lazward.domain.uris import parse_uri
 from lazward.orchestration import environments
@@ -179,8 +179,20 @@ def _step(
             check.fault(f"The pipeline has no output '{target.name}'.", f"{at}.outputs.{name}")
         if name not in read(spec.get("outputs")) and name not in SPECIAL:
             check.fault(f"The component has no output '{name[:80]}'.", f"{at}.outputs.{name}")
+
+    def stand_in(member: str, binding: Binding) -> Any:
+        """In place of a value that is known when the step runs: for a compute none, which is the pipeline's own."""
+        source = above_inputs.get(binding.name) if binding.kind == "input" else None
+        if source is None or source.type in DATA:
+            check.fault("It is bound to a literal input of the pipeline, or to nothing.", f"{at}.{member}")
+        return None if member in ("compute", "computeId") else 1
+
     try:
+        node = filled(node, stand_in)
         facts = properties_of(node, spec, draft, outputs_of(node, spec, {}), settings)
+    except BadBinding as error:
+        check.fault(str(error), at)
+        return
     except ArmError as error:
         check.problems.append(ArmError(error.status, error.code, error.message, at if not error.target else f"{at}.{error.target}"))
         return

@@ -160,6 +160,29 @@ class TestControl:
         assert await place.log(steps(place, key)["after"][0].name) == '4\n5\n6\npaths:\n  - folder: ./0\n  - folder: ./1\n  - folder: ./2\n{"0": "5", "1": "6", "2": "7"}\n'
 
 
+class TestBoundMembers:
+    async def test_compute_limits_and_variables_may_be_inputs_of_the_pipeline(self, place):
+        place.put("computes/small", {"computeType": "AmlCompute", "properties": {"vmSize": "STANDARD_DS3_V2", "scaleSettings": {"maxNodeCount": 1}}}, location="local")
+        shout = component(place, "shout", "echo $WORD")
+        inner = place.put("components/inner/versions/1", {"componentSpec": {
+            "type": "pipeline", "inputs": {"where": {"type": "string"}, "seconds": {"type": "integer", "default": "77"}}, "outputs": {},
+            "jobs": {"a": node(shout, computeId="${{parent.inputs.where}}", limits={"timeout": "${{parent.inputs.seconds}}"}, environment_variables={"WORD": "at ${{parent.inputs.where}}"})},
+        }}).id
+        pipeline(place, "p", {"n": {"type": "pipeline", "componentId": inner, "inputs": {"where": "${{parent.inputs.where}}"}}}, inputs={"where": {"jobInputType": "literal", "value": "small"}})
+        await place.start()
+        assert (await place.over("p"))["status"] == "Completed"
+        (nested,) = steps(place, f"{HOME}/jobs/p".lower())["n"]
+        (step,) = steps(place, nested.key)["a"]
+        assert step.properties["computeId"].lower() == f"{HOME}/computes/small".lower()
+        assert step.properties["limits"]["timeout"] == "PT77S"
+        assert await place.log(step.name) == "at small\n"
+
+    async def test_other_bindings_there_are_refused(self, place, add):
+        with pytest.raises(ArmError) as caught:
+            pipeline(place, "p", {"a": node(add, computeId="${{parent.inputs.none}}"), "b": node(add, limits={"timeout": OUT % ("a", "next")}), "c": node(add, computeId="${{parent.oops}}")})
+        assert [p.target for p in caught.value.details] == ["properties.jobs.a.computeId", "properties.jobs.b.limits.timeout", "properties.jobs.c"]
+
+
 class TestOfAComponent:
     async def test_its_nodes_defaults_and_outputs_are_the_jobs(self, place, add):
         inner = place.put("components/inner/versions/1", {"componentSpec": {
