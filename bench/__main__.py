@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import HEADER, machine
 
-ALL = ("start", "submit", "environment", "deployment", "arm", "client", "executor", "blobs", "parallel")
+ALL = ("start", "submit", "environment", "deployment", "arm", "client", "executor", "blobs", "orchestration")
 
 
 def main() -> int:

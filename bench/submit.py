@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.measure import Row, alternate, main
+from bench.own_environment import own_environment
 from bench.server import Server, until
 
 CODE = "import time; print(time.time(), flush=True)"
@@ -109,10 +109,7 @@ class Metaflow:
     """Its own environment below `folder`, and a flow in it."""
 
     def __init__(self, folder: Path):
-        uv = [sys.executable, "-m", "uv"]
-        subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder / "venv")], check=True)
-        self.python = folder / "venv" / "bin" / "python"
-        subprocess.run([*uv, "pip", "install", "-q", "--compile-bytecode", "--python", str(self.python), "metaflow"], check=True)
+        self.python = own_environment(folder / "venv", "metaflow")
         self.flow = folder / "flow.py"
         self.flow.write_text(FLOW)
         self.environ = {**os.environ, "METAFLOW_HOME": str(folder), "METAFLOW_USER": "bench", "METAFLOW_DEFAULT_DATASTORE": "local", "METAFLOW_DEFAULT_METADATA": "local", "METAFLOW_DATASTORE_SYSROOT_LOCAL": str(folder)}

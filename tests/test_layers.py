@@ -69,6 +69,7 @@ def _within(path: str, at: str) -> bool:
 # Modules whose behaviour is tested at another place than tests/SAME/PATH/test_NAME.py: there is one test for several, or it takes a
 # whole server. A module without logic (declarations alone) is tested by what reads it.
 ELSEWHERE = {
+    "apps/arm/actions_assets.py": "tests/orchestration/test_schedule_events.py",
     "apps/arm/actions_jobs.py": "tests/orchestration/test_jobs.py",
     "apps/arm/actions_workspaces.py": "tests/apps/arm/test_registry.py",
     "apps/arm/authorization_scope.py": "tests/apps/arm/test_authorization.py",
@@ -131,9 +132,9 @@ ELSEWHERE = {
     "execution/runtime/serve/legacy/__init__.py": "tests/execution/runtime/serve/legacy/test_finder.py",
     "execution/runtime/serve/server.py": "tests/execution/runtime/serve/test_conformance.py",
     "execution/runtime/spawn.py": "tests/execution/test_executor_contract.py",
-    "orchestration/children.py": "tests/orchestration/test_pipelines.py",
     "orchestration/deployment_build.py": "tests/orchestration/test_deployments.py",
     "orchestration/instances.py": "tests/orchestration/test_deployments.py",
+    "orchestration/events.py": "tests/orchestration/test_schedule_events.py",
     "orchestration/job_create.py": "tests/orchestration/test_schedules.py",
     "orchestration/job_env.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_finish.py": "tests/orchestration/test_jobs.py",
@@ -142,6 +143,7 @@ ELSEWHERE = {
     "orchestration/job_references.py": "tests/orchestration/test_jobs.py",
     "orchestration/copying.py": "tests/orchestration/test_sweeps.py",
     "orchestration/pipeline_check.py": "tests/orchestration/test_pipelines.py",
+    "orchestration/pipeline_component.py": "tests/orchestration/test_pipelines.py",
     "orchestration/pipeline_end.py": "tests/orchestration/test_pipelines.py",
     "orchestration/pipeline_loops.py": "tests/orchestration/test_pipelines.py",
     "orchestration/pipeline_resume.py": "tests/orchestration/test_pipelines.py",

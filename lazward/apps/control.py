@@ -8,6 +8,7 @@ from collections.abc import Callable
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
+import lazward.apps.arm.actions_assets
 import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
 import lazward.apps.arm.actions_schedules

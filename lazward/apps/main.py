@@ -22,6 +22,7 @@ from lazward.storage.db import Database
 
 log = logging.getLogger("lazward")
 
+SWITCH_S = 0.0005  # Python's own is 5 ms: while a thread checks a large document, every turn of the loop that answers the others would wait so long
 PATIENCE_S = 5.0  # of a request: a database that is started again is hardly noticed; then 503, which clients repeat
 
 
@@ -44,6 +45,7 @@ def control(settings: Settings) -> None:
     from lazward.apps.control import build_chain
     from lazward.apps.http_server import Server, server_config
 
+    sys.setswitchinterval(SWITCH_S)
     db = open_database(settings, PATIENCE_S)
     schema.upgrade(db)
     app = build_chain(settings, db)

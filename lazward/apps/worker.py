@@ -9,6 +9,7 @@ import lazward.orchestration.endpoints
 import lazward.orchestration.housekeeping
 import lazward.orchestration.jobs
 import lazward.orchestration.pipelines
+import lazward.orchestration.schedule_events
 import lazward.orchestration.schedules
 import lazward.orchestration.sweeps
 import lazward.orchestration.workspaces  # noqa: F401 - these register the handlers

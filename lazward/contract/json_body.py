@@ -27,6 +27,13 @@ def read_json(raw: bytes) -> Any:
     return value
 
 
+def copied(value: Any) -> Any:
+    """A JSON value that shares no object or list with this one. (copy.deepcopy, which is made for any value, takes five times as long.)"""
+    if isinstance(value, dict):
+        return {name: copied(inner) for name, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _invalid(reason: str) -> ArmError:
     return bad_request(f"The request content was invalid and could not be deserialized: {reason}", "body", "InvalidRequestContent")
 

@@ -97,6 +97,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     # Pipelines
     reuse_max_age_days: Annotated[float, _doc("Steps of pipelines take over the results of an equal step that completed within this time; 0 means however long ago.", "days", ge=0)] = 30.0
+    reuse_max_bytes: Annotated[int, _doc(
+        "Size, in each workspace, of what steps of pipelines wrote into folders of their own and nothing but reuse needs any more; beyond it "
+        "the outputs of those steps are removed that were used longest ago. 0 means no limit.", "bytes", ge=0)] = 0
 
     # Durability and stopping
     sqlite_synchronous: Annotated[Literal["normal", "full"], _doc(

@@ -18,18 +18,19 @@ from lazward.domain.sweeps.space import Expression, Space, index
 
 @dataclass(frozen=True)
 class Past:
-    """A trial there is already. active: the numbers of its point that matter. over: whether it has ended. score: its best value of the
-    metric, None if it has none. cut: it was stopped early, so its score counts as that of an unfinished trial."""
+    """A trial there is already. active: the numbers of its point that matter. over: whether it has ended. scores: its value of each
+    objective, None where it has none. cut: it was stopped early, so its score counts as that of an unfinished trial."""
 
     number: int
     active: Mapping[str, float]
     over: bool
-    score: float | None
+    scores: tuple[float | None, ...]
     cut: bool = False
 
 
-def ask(space: Space, seed: str, maximize: bool, past: Sequence[Past], number: int) -> dict[str, float]:
-    """The point of trial `number`. The same arguments give the same point. Takes milliseconds to some hundred with a thousand trials."""
+def ask(space: Space, seed: str, maximize: Sequence[bool], past: Sequence[Past], number: int) -> dict[str, float]:
+    """The point of trial `number`. maximize: of each objective, whether it is to be great. The same arguments give the same point. Takes
+    milliseconds to some hundred with a thousand trials."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Optuna calls experimental is what it recommends for conditional and parallel search
         import optuna
@@ -37,7 +38,7 @@ def ask(space: Space, seed: str, maximize: bool, past: Sequence[Past], number: i
         optuna.logging.set_verbosity(logging.ERROR)
         digest = hashlib.sha256(f"{seed}|{number}".encode()).digest()
         sampler = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=int.from_bytes(digest[:4], "big"))
-        study = optuna.create_study(sampler=sampler, direction="maximize" if maximize else "minimize")
+        study = optuna.create_study(sampler=sampler, directions=["maximize" if up else "minimize" for up in maximize])
         expressions = dict(space.expressions())
         study.add_trials([_told(optuna, expressions, trial) for trial in sorted(past, key=lambda p: p.number)])
         trial = study.ask()
@@ -70,12 +71,12 @@ def _told(optuna: Any, expressions: Mapping[str, Expression], past: Past) -> Any
             params[path], distributions[path] = index(u, count), optuna.distributions.CategoricalDistribution(list(range(count)))
         else:
             params[path], distributions[path] = u, optuna.distributions.FloatDistribution(0.0, 1.0)
-    states = optuna.trial.TrialState
-    known = past.score is not None and math.isfinite(past.score)
+    states, made = optuna.trial.TrialState, {"params": params, "distributions": distributions}
+    known = [score for score in past.scores if score is not None and math.isfinite(score)]
     if not past.over:
-        return optuna.trial.create_trial(state=states.RUNNING, params=params, distributions=distributions)
-    if not known:
-        return optuna.trial.create_trial(state=states.FAIL, params=params, distributions=distributions)
-    if past.cut:
-        return optuna.trial.create_trial(state=states.PRUNED, value=past.score, params=params, distributions=distributions, intermediate_values={1: past.score})
-    return optuna.trial.create_trial(state=states.COMPLETE, value=past.score, params=params, distributions=distributions)
+        return optuna.trial.create_trial(state=states.RUNNING, **made)
+    if len(known) < len(past.scores):
+        return optuna.trial.create_trial(state=states.FAIL, **made)
+    if past.cut and len(known) == 1:  # with several objectives Optuna knows of no such thing
+        return optuna.trial.create_trial(state=states.PRUNED, value=known[0], intermediate_values={1: known[0]}, **made)
+    return optuna.trial.create_trial(state=states.COMPLETE, values=known, **made)

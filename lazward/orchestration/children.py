@@ -66,12 +66,14 @@ def of(tx: Tx, parent: str) -> list[Row]:
     return resources.every(tx, JOBS.key, parent=parent)
 
 
-def news(tx: Tx, parent: str, known: Mapping[str, Row]) -> tuple[Row | None, list[Row], set[str]]:
-    """The parent; those of the known children, by key, that are other than known; and the keys of those that are gone.
+def news(tx: Tx, parent: Row, known: Mapping[str, Row]) -> tuple[Row | None, list[Row], set[str]]:
+    """The parent as it is now; those of the known children, by key, that are other than known; and the keys of those that are gone.
 
-    By etag, not by time: a document carries the time at which its writer began, which may be a while before it was there to be seen."""
-    changed, gone = resources.changed(tx, {key: row.etag for key, row in known.items()})
-    return resources.get(tx, parent), changed, gone
+    By etag, not by time: a document carries the time at which its writer began, which may be a while before it was there to be seen.
+    A parent that has not changed is not read again: that of a large pipeline is megabytes, and this is asked for at each child's end."""
+    changed, gone = resources.changed(tx, {row.key: row.etag for row in (parent, *known.values())})
+    now = next((row for row in changed if row.key == parent.key), None if parent.key in gone else parent)
+    return now, [row for row in changed if row.key != parent.key], gone - {parent.key}
 
 
 def _of_parent(parent: Row, properties: dict[str, Any]) -> dict[str, Any]:

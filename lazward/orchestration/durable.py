@@ -28,6 +28,7 @@ BEAT_S = LEASE_S / 3
 FIRST_BEAT_S = 2.0  # after a claim: one that has run so long did not kill its worker at once, and its attempts are forgotten
 AWAY_PAUSE_S = 1.0  # before work that the database left in the lurch is begun again
 PAUSE_S, FORGET_S = 1.0, 3600.0  # between tries of a handler that may be tried again, doubling; the count is dropped after that long without a fault
+AT_ONCE = 64  # tasks claimed in one transaction
 RELEASE_S = 3.0  # a worker that stops waits no longer for its database
 MAX_ATTEMPTS = 100  # claims in a row without one heartbeat: the task kills its workers
 
@@ -136,7 +137,7 @@ class Worker:
                     claimed = []
                 for task in claimed:
                     await self._begin(task)
-                if not claimed:
+                if len(claimed) < AT_ONCE:  # nothing else was due: whether something is by now, _sleep finds out without a write
                     await self._sleep(stop)
         finally:
             heart.cancel()
@@ -148,7 +149,7 @@ class Worker:
                 await asyncio.wait_for(self.db.write(tasks.release_worker, self.name, died=False), RELEASE_S)
 
     async def _claim(self) -> list[Task]:
-        free = min(64, self.concurrency - len(self._running))
+        free = min(AT_ONCE, self.concurrency - len(self._running))
         if free <= 0:
             return []
         return await self.db.write(self._extend_and_claim, free)
@@ -205,15 +206,18 @@ class Worker:
             while not await self._try(task):
                 await asyncio.sleep(AWAY_PAUSE_S)
         finally:
+            full = len(self._running) >= self.concurrency
             self._running.pop(task.id, None)
-            self.wake.set()
+            if full:  # there is room for what is due
+                self.wake.set()
 
     async def _try(self, task: Task) -> bool:
         """Runs the handler and writes what it leaves; False: to be done again, from what is stored."""
         work = Work(task, self.db, self.now, self.services)
         try:
             outcome = await self._outcome(work)
-            await self.db.write(lambda tx: _apply(tx, task, work.state, outcome, self.now()))
+            if await self.db.write(lambda tx: _apply(tx, task, work.state, outcome, self.now())):
+                self.wake.set()  # it is due again, now or in a while
         except LeaseLost:
             log.warning("lease lost: %s %s", task.kind, task.subject)
         except DatabaseAway:
@@ -269,7 +273,8 @@ def _again(task: Task, error: ArmError, now: float) -> Outcome | None:
     return Outcome("InProgress", delay=PAUSE_S * 2 ** min(count, 10))
 
 
-def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: float) -> None:
+def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: float) -> bool:
+    """Writes what a handler leaves; whether the task goes on. Raises LeaseLost."""
     if outcome.status == "InProgress":
         status = "InProgress" if tasks.put_back(tx, task, state, now + outcome.delay, now) else None
     else:
@@ -279,3 +284,4 @@ def _apply(tx: Tx, task: Task, state: dict[str, Any], outcome: Outcome, now: flo
     # One that was asked for again says nothing about the resource yet: what it did was for a document that has changed since.
     if outcome.also and status == outcome.status:
         outcome.also(tx)
+    return status == "InProgress"

@@ -9,6 +9,7 @@ import os
 from lazward.execution.file_lock import try_lock
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.environments import remove_left_contexts
+from lazward.orchestration.reuse_cap import trim
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import tasks
 from lazward.storage.blobs import materialize
@@ -41,6 +42,8 @@ async def _prune(work: Work) -> None:
     now = work.now()
     if now - work.state.get("pruned", 0.0) >= HOUR_S:
         await prune_caches(work.services)
+        if freed := await trim(work.services):
+            log.info("removed %d bytes that steps of pipelines had left, kept for reuse only", freed)
         await work.checkpoint(pruned=now)
 
 

@@ -13,6 +13,7 @@ from lazward.contract.errors import ArmError
 from lazward.contract.ids import parse
 from lazward.domain.ports import LaunchStatus
 from lazward.domain.tracking.status import JOB_OVER
+from lazward.orchestration import events
 from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
 from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.logs import tail
@@ -116,7 +117,8 @@ def register_outputs(tx: Tx, job: Row, workspace: Row, owner: Caller, now: float
             properties |= {"modelUri": uri, "modelType": facts["jobOutputType"], "flavors": {}, "jobName": job.name}
         else:
             properties |= {"dataUri": uri, "dataType": facts.get("jobOutputType", "uri_folder")}
-        resources.insert(tx, rid, {"properties": properties, "systemData": system_data(owner, now, None)}, now)
+        made = resources.insert(tx, rid, {"properties": properties, "systemData": system_data(owner, now, None)}, now)
+        events.version_added(tx, made, job, now)
         above.properties["latestVersion"] = version
         if version.isdecimal():
             above.properties["nextVersion"] = str(max(int(version), int(above.properties.get("nextVersion") or 1) - 1) + 1)
@@ -157,6 +159,8 @@ def set_state(tx: Tx, key: str, status: str, now: float, change: Callable[[Row],
         runs_changed(tx, row.scope, now)
         if row.parent != row.scope:
             tx.stirred.add(row.parent)
+        else:
+            events.run_ended(tx, row, now)
     return row
 
 

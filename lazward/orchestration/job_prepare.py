@@ -201,7 +201,15 @@ def _fresh(folder: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Removes a folder that holds read-only folders."""
+    """Removes a folder; read-only folders in it too."""
+    try:
+        shutil.rmtree(folder)
+        return
+    except FileNotFoundError:
+        if not folder.is_dir():  # else something in it was removed at the same time
+            return
+    except OSError:
+        pass
     for path, dirs, _ in os.walk(folder):
         for name in (".", *dirs):
             try:

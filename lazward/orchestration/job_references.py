@@ -13,6 +13,7 @@ from lazward.orchestration.admission import Ask
 from lazward.orchestration.data import locate
 from lazward.orchestration.job_prepare import memory_limit
 from lazward.storage import resources
+from lazward.storage.blobs import listing
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -24,7 +25,7 @@ def check_command(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmErro
         *_tried("properties.environmentId", environments.check, tx, workspace, facts["environmentId"], "properties.environmentId"),
     ]
     if facts.get("codeId"):
-        problems += _tried("properties.codeId", locate, tx, workspace, facts["codeId"], "properties.codeId", "codes")
+        problems += _tried("properties.codeId", check_code, tx, workspace, facts["codeId"], "properties.codeId")
     problems += check_data(tx, workspace, facts)
     try:
         ask_of(facts)
@@ -52,6 +53,13 @@ def _tried(target: str, fn: Callable[..., Any], *args: Any) -> list[ArmError]:
     except ArmError as error:
         return [ArmError(400, error.code, error.message, error.target or target)]
     return []
+
+
+def check_code(tx: Tx, workspace: Row, reference: str, target: str) -> None:
+    """A code asset must be there, with its files where they lie in this server's storage."""
+    place = locate(tx, workspace, reference, target, "codes")
+    if place.account and not listing.any_at(tx, place.account, place.container, place.path.rstrip("/")):
+        raise ArmError(400, "CodeIsGone", f"The code asset '{reference[:200]}' is there, but its files are not: nothing lies at {place.container}/{place.path}.", target)
 
 
 def check_compute(tx: Tx, workspace: Row, compute: str) -> None:

@@ -26,7 +26,7 @@ from lazward.orchestration.job_prepare import log_name, prepare, remove_tree
 from lazward.orchestration.job_references import ask_of
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
-from lazward.orchestration.logs import LineLog, LogPump
+from lazward.orchestration.logs import FAST, LineLog, LogPump
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime, launch_name
 from lazward.storage import resources, runs, tasks
@@ -114,7 +114,8 @@ async def _phases(work: Work, runtime: Runtime, job: Row, workspace: Row, folder
                 await _watch(work, runtime, workspace, job, folder)
             finally:
                 serving.cancel()
-            await work.checkpoint(phase="finishing")
+            now = work.now()
+            await work.checkpoint(lambda tx: set_state(tx, work.subject, "Finalizing", now), phase="finishing")
         return await _finish(work, runtime, job, workspace, folder)
     except (Canceled, DatabaseAway, LeaseLost):
         raise
@@ -171,7 +172,7 @@ async def _prepare(work: Work, runtime: Runtime, job: Row, workspace: Row, folde
     pump = LogPump(runtime.blobs, account, ARTIFACTS, {
         f"{prefix}/azureml-logs/20_image_build_log.txt": build_log.path, f"{prefix}/system_logs/lazward.log": say.path,
     })
-    async with pump.running():
+    async with pump.running(FAST):  # a warm preparation is over by then, and one append says it all
         try:
             say(f"preparing the environment {job.properties['environmentId']}")
             wanted = await environments.definition_of(runtime, workspace.key, job.properties["environmentId"], "properties.environmentId")
@@ -208,11 +209,9 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
 
 
 async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
-    """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is."""
+    """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is. Its log was copied to
+    the last byte before the phase began (_watch)."""
     status = await runtime.executor.poll(_name(work))
-    await _user_logs(work, runtime, workspace, job, folder).drain()
-    now = work.now()
-    await runtime.db.write(set_state, work.subject, "Finalizing", now)
     await stop_services(runtime, job)
     error = await asyncio.to_thread(explain, status, job.properties, folder / "user_logs")
     try:

@@ -34,39 +34,46 @@ class LogPump:
         self._at: dict[str, int] = {}
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Copies what comes while the block runs, and at its end what is left; raises if that cannot be."""
+    async def running(self, first_s: float = 0.0) -> AsyncIterator[None]:
+        """Copies what comes while the block runs, and at its end what is left; raises if that cannot be. first_s: until the first look."""
         stop = asyncio.Event()
-        pumping = asyncio.create_task(self._run(stop))
+        pumping = asyncio.create_task(self._run(stop, first_s))
+        ended_well = False
         try:
             yield
+            ended_well = True
         finally:
             stop.set()
             await pumping
+            if not ended_well:
+                await self._look()  # the block's own failure is the one to be told
         await self.drain()
 
-    async def _run(self, stop: asyncio.Event) -> None:
+    async def _run(self, stop: asyncio.Event, first_s: float) -> None:
+        if first_s:
+            await _within(stop, first_s)
         pause = FAST
-        while True:
-            last = stop.is_set()
-            try:
-                grew = await self.drain()
-            except Exception:  # the store is away, or full, for a while: the lines wait in their file
-                log.warning("a log could not be copied to the store; trying again", exc_info=True)
-                grew = False
-            if last:
-                return
-            pause = FAST if grew else min(SLOW, pause * 1.5)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+        while not stop.is_set():  # what is left then is for running() to copy
+            pause = FAST if await self._look() else min(SLOW, pause * 1.5)
+            await _within(stop, pause)
+
+    async def _look(self) -> bool:
+        """drain() that can fail: the store is away, or full, for a while, and the lines wait in their file."""
+        try:
+            return await self.drain()
+        except Exception:
+            log.warning("a log could not be copied to the store; trying again", exc_info=True)
+            return False
 
     async def drain(self) -> bool:
         """Copies what is there; True if there was anything."""
         grew = False
         for name, path in list(self.files.items()):
             try:
-                while await self._copy(name, path):
+                while (copied := await self._copy(name, path)) is not None:
                     grew = True
+                    if copied < PIECE:  # the file's end, or what was it a moment ago
+                        break
             except ArmError as error:
                 if error.status >= 500:  # the store is full: the lines wait in their file
                     raise
@@ -75,24 +82,28 @@ class LogPump:
                 del self.files[name]
         return grew
 
-    async def _copy(self, name: str, path: Path) -> bool:
+    async def _copy(self, name: str, path: Path) -> int | None:
+        """Copies the next piece; its length, None when there was none."""
         at = self._at.get(name)
-        if at is None:
+        piece = await asyncio.to_thread(_read, path, at or 0)
+        if piece and at is None:
             info = await self.blobs.info(self.account, self.container, name)
-            at = info.size if info else 0
-        piece = await asyncio.to_thread(_read, path, at)
+            if at := info.size if info else 0:  # a worker before this one has copied some
+                piece = await asyncio.to_thread(_read, path, at)
         if not piece:
-            self._at[name] = at
-            return False
+            if at is not None:
+                self._at[name] = at
+            return None
+        at = at or 0
         self._at.pop(name, None)  # known again once the answer is there
         try:
             await self.blobs.append(self.account, self.container, name, piece, rules=AppendRules(position=at))
         except ArmError as error:
             if error.code != "AppendPositionConditionNotMet":
                 raise
-            return True  # an append that was given up has come through after all: look again where it ends
+            return PIECE  # an append that was given up has come through after all: look again where it ends
         self._at[name] = at + len(piece)
-        return True
+        return len(piece)
 
 
 class LineLog:
@@ -108,6 +119,12 @@ class LineLog:
         with self.path.open("a", encoding="utf-8", errors="replace") as out:
             for line in text.splitlines() or [""]:
                 out.write(f"{stamp}{line}\n")
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    """Until the event is set, or that long."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
 
 
 def _read(path: Path, start: int) -> bytes:

@@ -9,17 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs.checks import INPUT_TYPES
-from lazward.domain.pipelines.binding import BadBinding, Binding, whole, within
+from lazward.domain.pipelines.binding import BadBinding, whole, within
 from lazward.domain.pipelines.graph import STEPS, Graph, Node, build
 from lazward.domain.pipelines.ports import DATA, Port, problem, read, truth
-from lazward.domain.pipelines.steps import component_id, filled, items_of, outputs_of, properties_of
+from lazward.domain.pipelines.settled import bound, settled
+from lazward.domain.pipelines.steps import component_id, items_of, outputs_of, properties_of
 from lazward.domain.resources.jobs import KINDS
 from lazward.domain.uris import parse_uri
 from lazward.orchestration import environments
 from lazward.orchestration.data import asset, home_of, locate
-from lazward.orchestration.job_references import check_compute
+from lazward.orchestration.job_references import check_code, check_compute
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -64,6 +67,7 @@ class Check:
     tx: Tx
     workspace: Row
     components: Components
+    values: Mapping[str, str] = field(default_factory=dict)  # of the inputs of the pipeline that is submitted, as far as they are literals
     problems: list[ArmError] = field(default_factory=list)
     references: dict[tuple[str, str], ArmError | None] = field(default_factory=dict)
 
@@ -80,7 +84,7 @@ class Check:
                 elif kind == "environment":
                     environments.check(self.tx, self.workspace, reference, at)
                 else:
-                    locate(self.tx, self.workspace, reference, at, "codes")
+                    check_code(self.tx, self.workspace, reference, at)
                 self.references[key] = None
             except ArmError as error:
                 self.references[key] = error
@@ -90,7 +94,8 @@ class Check:
 
 def check_pipeline(tx: Tx, workspace: Row, properties: Mapping[str, Any]) -> list[ArmError]:
     """All that is wrong with a pipeline's nodes; [] when it can run."""
-    check = Check(tx, workspace, Components(tx, workspace))
+    literals = {name: given["value"] for name, given in properties["inputs"].items() if given["jobInputType"] == "literal"}
+    check = Check(tx, workspace, Components(tx, workspace), literals)
     inputs = {
         name: Port(name, "string" if given["jobInputType"] == "literal" else given["jobInputType"]) for name, given in properties["inputs"].items()
     }
@@ -99,14 +104,12 @@ def check_pipeline(tx: Tx, workspace: Row, properties: Mapping[str, Any]) -> lis
             inputs = read(check.components.spec(properties["componentId"], "properties.componentId").get("inputs")) | inputs
         except ArmError as error:
             return [error]
-    graph, problems = build(properties["jobs"])
-    if problems:
-        return problems
+    graph, check.problems = build(properties["jobs"])
     settings = properties.get("settings") or {}
     if settings.get("default_compute"):
         check.once("compute", settings["default_compute"], "properties.settings.default_compute")
     _nodes(check, graph, inputs, set(properties.get("outputs") or {}), settings, "properties.jobs", (), typed=False)
-    return check.problems[:MAX_PROBLEMS]
+    return list({(str(problem.target), problem.message): problem for problem in check.problems}.values())[:MAX_PROBLEMS]
 
 
 def _nodes(check: Check, graph: Graph, inputs: Mapping[str, Port], outputs: set[str], settings: Mapping[str, Any], at: str, above: tuple[str, ...], *, typed: bool) -> None:
@@ -179,20 +182,12 @@ def _step(
             check.fault(f"The pipeline has no output '{target.name}'.", f"{at}.outputs.{name}")
         if name not in read(spec.get("outputs")) and name not in SPECIAL:
             check.fault(f"The component has no output '{name[:80]}'.", f"{at}.outputs.{name}")
-
-    def stand_in(member: str, binding: Binding) -> Any:
-        """In place of a value that is known when the step runs: for a compute none, which is the pipeline's own."""
-        source = above_inputs.get(binding.name) if binding.kind == "input" else None
-        if source is None or source.type in DATA:
-            check.fault("It is bound to a literal input of the pipeline, or to nothing.", f"{at}.{member}")
-        return None if member in ("compute", "computeId") else 1
-
+    for path, name in bound(node.raw):
+        if name not in above_inputs:
+            check.fault(f"The pipeline has no input '{name[:80]}'.", f"{at}.{path}")
+    node = structs.replace(node, raw=settled(node.raw, {} if above else check.values))  # what a nested pipeline is given is known when it runs
     try:
-        node = filled(node, stand_in)
         facts = properties_of(node, spec, draft, outputs_of(node, spec, {}), settings)
-    except BadBinding as error:
-        check.fault(str(error), at)
-        return
     except ArmError as error:
         check.problems.append(ArmError(error.status, error.code, error.message, at if not error.target else f"{at}.{error.target}"))
         return
@@ -253,9 +248,7 @@ def _nested(check: Check, spec: Mapping[str, Any], ports: Mapping[str, Port], fa
         check.fault("The pipeline component contains itself.", f"{at}.componentId")
         return
     graph, problems = build(spec.get("jobs"), f"{at}.jobs")
-    if problems:
-        check.problems += problems
-        return
+    check.problems += problems
     _nodes(check, graph, ports, set(spec.get("outputs") or {}), facts["settings"], f"{at}.jobs", (*above, spec["_id"]), typed=True)
 
 
@@ -279,13 +272,13 @@ def _bound(
             if found.output not in outputs and found.output not in SPECIAL:
                 check.fault(f"The component of '{node.name}' has no output '{found.output}'; it has {', '.join(sorted(outputs)) or 'none'}.", at)
             elif binding is not None and found.output in outputs and not _fits(outputs[found.output], port):
-                check.fault(f"'{node.name}' gives a {outputs[found.output].type} as '{found.output}'; a {port.type} is wanted.", at)
+                check.fault(f"'{node.name}' gives '{found.output}' as {outputs[found.output].type}; what is wanted is {port.type}.", at)
         elif found.kind in ("output", "node"):
             check.fault("An input is bound to an input of the pipeline or to an output of a node.", at)
     if binding is not None and binding.kind == "input" and binding.name in above:
         source = above[binding.name]
         if source.type in DATA and port.primitive:
-            check.fault(f"The pipeline's input '{binding.name}' is data of type {source.type}; a {port.type} is wanted.", at)
+            check.fault(f"The pipeline's input '{binding.name}' is data of type {source.type}; what is wanted is {port.type}.", at)
     if not inside:
         kind = given.get("job_input_type") or "literal" if isinstance(given, dict) else "literal"
         if kind == "literal":

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import structs
+
 from lazward.contract.errors import ArmError
-from lazward.domain.pipelines.binding import Binding, whole
+from lazward.domain.pipelines.binding import whole
 from lazward.domain.pipelines.graph import Node, source
 from lazward.domain.pipelines.ports import read, truth
 from lazward.domain.pipelines.reuse import difference
-from lazward.domain.pipelines.steps import filled, outputs_of, properties_of
+from lazward.domain.pipelines.settled import settled
+from lazward.domain.pipelines.steps import outputs_of, properties_of
 from lazward.orchestration import children, reuse
 from lazward.orchestration.pipeline_resume import resume
 from lazward.orchestration.pipeline_values import Values
@@ -65,7 +68,8 @@ class Steps:
     async def draft(self, node: Node, *, place: str = "", given: dict[str, Any] | None = None, private: dict[str, Any] | None = None) -> Draft:
         """The child of a step; place, given and private are a loop's. Raises ArmError when a value does not fit."""
         spec = self.values.specs[node.name]
-        node = filled(node, self._literal)
+        literals = {name: facts["value"] for name, facts in self.job.properties["inputs"].items() if facts["jobInputType"] == "literal"}
+        node = structs.replace(node, raw=settled(node.raw, literals))
         inputs = await self.values.inputs_of(node, given)
         outputs = outputs_of(node, spec, {} if private else self._bound(node))
         facts = properties_of(node, spec, inputs, outputs, self.settings)
@@ -78,19 +82,6 @@ class Steps:
         if node.kind != "pipeline":
             await self._for_reuse(draft, spec)
         return draft
-
-    def _literal(self, member: str, binding: Binding) -> Any:
-        """An input of the pipeline, for a member of a node: a compute by its name or id, a number where it is one."""
-        text = str((self.job.properties["inputs"].get(binding.name) or {}).get("value") or "")
-        if not text:
-            return None
-        if member in ("compute", "computeId"):
-            name = text.removeprefix("azureml:")
-            return name if "/" in name else f"{self.workspace.id}/computes/{name}"
-        try:
-            return int(text)
-        except ValueError:
-            return text
 
     async def _for_reuse(self, draft: Draft, spec: dict[str, Any]) -> None:
         if self.settings.get("force_rerun"):
@@ -139,6 +130,7 @@ class Steps:
             source, why = reuse.find(tx, self.workspace.key, fingerprint, now, self.runtime.settings.reuse_max_age_days)
             if source is not None:
                 draft.reused = source.name
+                reuse.note_use(tx, source, now)
                 return children.take_over(tx, self.runtime.settings, self.job, name, draft.properties, source, now, private)
             private = {**private, "parts": draft.parts, "fingerprint": fingerprint}
             why = self._difference(tx, draft) or why

@@ -91,6 +91,7 @@ class PipelineRun:
         self.steps = Steps(runtime, workspace, job, self.values, work.now)
         self.loops = Loops(self.steps, self.values)
         self.errors: dict[str, ArmError] = {}  # of steps that could not be submitted
+        self._seen = job  # as last seen
         self._known: dict[str, str] = {}  # status of each child that is over
         self._nodes: dict[str, str] = {}
         self._told_to_stop: set[str] = set()
@@ -165,7 +166,7 @@ class PipelineRun:
 
     async def _absorb(self) -> bool:
         """Takes in what has become of the open children; whether the pipeline is asked to stop."""
-        job, changed, gone = await self.runtime.db.read(children.news, self.job.key, self._open)
+        job, changed, gone = await self.runtime.db.read(children.news, self._seen, self._open)
         for key in gone:  # somebody has deleted it
             self._open[key].properties["status"] = "Canceled"
         at_once, self._over_at_once = self._over_at_once, []
@@ -174,6 +175,7 @@ class PipelineRun:
                 await self._has_ended(row)
             else:
                 self._open[row.key] = row
+        self._seen = job or self._seen
         return job is None or job.properties["status"] == "CancelRequested"
 
     async def _has_ended(self, row: Row) -> None:

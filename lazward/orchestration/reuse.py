@@ -7,6 +7,7 @@ same path. What lies on the web is told apart by its address. Archiving a job, o
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from lazward.contract.errors import ArmError
@@ -91,11 +92,25 @@ def find(tx: Tx, workspace: str, fingerprint: str, now: float, max_age_days: flo
             why = f"the step like it, {row.name}, is {row.properties['status'].lower()}"
         elif row.archived:
             why = f"the step like it, {row.name}, is archived"
-        elif max_age_days and now - row.updated > max_age_days * DAY_S:
+        elif max_age_days and now - _ended(row) > max_age_days * DAY_S:
             why = f"the step like it, {row.name}, is older than {max_age_days:g} days (reuse_max_age_days)"
         else:
             return row, ""
     return None, why
+
+
+def note_use(tx: Tx, row: Row, now: float) -> None:
+    """The step is taken over: of those kept for reuse, it is the last to go."""
+    row.doc["lazward"]["used"] = now
+    resources.update(tx, row, now)
+
+
+def last_used(row: Row) -> float:
+    return (row.doc.get("lazward") or {}).get("used") or _ended(row)
+
+
+def _ended(row: Row) -> float:
+    return datetime.fromisoformat(row.properties["endTimeUtc"]).timestamp()
 
 
 def before(tx: Tx, workspace: str, component: str, node: str) -> dict[str, Any] | None:

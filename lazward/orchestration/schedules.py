@@ -8,6 +8,8 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+import msgspec
+
 from lazward.contract.caller import Caller
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError, bad_request, conflict, not_implemented
@@ -18,6 +20,7 @@ from lazward.domain.registries import registries_in
 from lazward.domain.resource import PRIVATE, Doc, WriteContext, check_shape
 from lazward.domain.resources.jobs import JOBS
 from lazward.domain.resources.schedules import NOTE, said
+from lazward.domain.schedules.events import Event
 from lazward.domain.schedules.runs import copied, job_properties, stamp
 from lazward.domain.schedules.trigger import last_between, next_after, read_trigger
 from lazward.orchestration.durable import Outcome, Work, handler
@@ -52,10 +55,11 @@ def written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
         if fresh:
             private["definition"] = _definition_of_source(tx, row)
         if fresh or not was_enabled or said(facts["action"]) != said(old.get("action")):
-            _try(tx, row, ctx)
+            if not (facts["trigger"]["triggerType"] == "Event" and "${{event." in msgspec.json.encode(_definition(row)).decode()):
+                _try(tx, row, ctx)  # what names the event can be tried when there is one
             facts["properties"].pop(NOTE, None)
     resources.update(tx, row, ctx.now)
-    if not facts["isEnabled"]:
+    if not facts["isEnabled"] or facts["trigger"]["triggerType"] == "Event":
         tasks.call_off(tx, RUN, row.key, ctx.now)
         return
     same_trigger = before is not None and said(old["trigger"]) == said(facts["trigger"])
@@ -122,11 +126,11 @@ def _placed(error: ArmError) -> ArmError:
 
 
 def submit_run(
-    tx: Tx, row: Row, moment: float, ctx: WriteContext, *, name: str = "", tags: dict[str, str] | None = None, by: str = ""
+    tx: Tx, row: Row, moment: float, ctx: WriteContext, *, name: str = "", tags: dict[str, str] | None = None, by: str = "", event: Event | None = None
 ) -> Row:
     """Submits the job for a time of the schedule, or finds it there. ArmError when it is refused: nothing of it is written then.
 
-    ctx: base URLs and time of whoever does it. by: who asked for it, when not the clock."""
+    ctx: base URLs and time of whoever does it. by: who asked for it, when not the clock. event: that it is run for."""
     name = name or f"{row.name}-{stamp(moment)}"
     rid = parse(row.id).parent.child("jobs", name)
     there = resources.get(tx, rid.key)
@@ -134,12 +138,12 @@ def submit_run(
         if (there.doc.get(PRIVATE) or {}).get("schedule") == row.key:
             return there
         raise conflict(f"A job named '{name}' exists that is not of this schedule.", "name", "JobAlreadyExists")
-    properties = job_properties(_definition(row), name, (row.id, row.name), moment, tags or {})
+    properties = job_properties(_definition(row), name, (row.id, row.name), moment, tags or {}, event)
     if by:
         properties["properties"]["lazward.triggeredBy"] = by
     try:
         with tx.part():
-            return create(tx, replace(ctx, rid=rid, caller=run_as(row), parent=None, workspace=None, patch=False), properties, {"schedule": row.key})
+            return create(tx, replace(ctx, rid=rid, caller=run_as(row), parent=None, workspace=None, patch=False), properties, {"schedule": row.key, "chain": list(event.chain if event else ())})
     except MlflowError as error:  # somebody made a run of that id
         raise conflict(error.message, "name", "JobAlreadyExists") from None
 
@@ -183,8 +187,8 @@ def _definition(row: Row) -> Doc:
 def _failed(tx: Tx, task: Task, error: ArmError, now: float) -> None:
     """A fault of ours at one time is no reason to miss the next."""
     row = resources.get(tx, task.subject)
-    if row is not None and _is_on(row):
-        _note(tx, row, error, now)
+    if row is not None and is_on(row):
+        note(tx, row, error, now)
         _set_task(tx, row, now, now)
 
 
@@ -203,7 +207,7 @@ def _turn(tx: Tx, runtime: Runtime, key: str, after: float, now: float, refused:
     """What is due is submitted (of several times that were missed, the last), and the next time is set. Runs with the end of the task,
     which is refused when somebody else has set another."""
     row = resources.get(tx, key)
-    if row is None or not _is_on(row):
+    if row is None or not is_on(row):
         return
     trigger = read_trigger(row.properties["trigger"], row.doc[PRIVATE]["anchor"])
     moment = last_between(trigger, after, now)
@@ -220,26 +224,26 @@ def _turn(tx: Tx, runtime: Runtime, key: str, after: float, now: float, refused:
             if refused:
                 raise refused
             submit_run(tx, row, moment, context_of(parse(row.id), run_as(row), runtime.settings, now), tags=tags)
-            _clear_note(tx, row, now)
+            clear_note(tx, row, now)
         except ArmError as error:
             log.warning("schedule %s: no run for %s: %s", key, timestamp(moment), error)
-            _note(tx, row, error, now, moment)
+            note(tx, row, error, now, moment)
         after = moment
     _set_task(tx, row, after, now)
 
 
-def _is_on(row: Row) -> bool:
+def is_on(row: Row) -> bool:
     return bool(row.properties["isEnabled"]) and row.properties.get("provisioningState") != "Deleting"
 
 
-def _note(tx: Tx, row: Row, error: ArmError, now: float, moment: float | None = None) -> None:
+def note(tx: Tx, row: Row, error: ArmError, now: float, moment: float | None = None) -> None:
     """Where `az ml schedule show` and the SDK show it."""
     when = f"run of {timestamp(moment)}" if moment is not None else f"at {timestamp(now)}"
     row.properties["properties"][NOTE] = f"{when}: ({error.code}) {error.message}"[:2000]
     resources.update(tx, row, now)
 
 
-def _clear_note(tx: Tx, row: Row, now: float) -> None:
+def clear_note(tx: Tx, row: Row, now: float) -> None:
     if row.properties["properties"].pop(NOTE, None) is not None:
         resources.update(tx, row, now)
 

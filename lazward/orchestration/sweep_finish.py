@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from lazward.contract.errors import ArmError
 from lazward.domain.sweeps.machine import End
+from lazward.domain.sweeps.objectives import FRONT
 from lazward.domain.sweeps.plan import Sweep
 from lazward.orchestration.copying import copy
 from lazward.orchestration.data import locate, run_folder
@@ -61,8 +63,9 @@ async def take_outputs(runtime: Runtime, workspace: Row, job: Row, best: Row) ->
         await copy(runtime, here, there, target)
 
 
-def write_end(tx: Tx, row: Row, workspace: Row, end: End, best: Row | None, error: ArmError | None, now: float) -> None:
-    """The sweep's document at its end, in its last transaction. The names of the properties are those Azure's clients look for."""
+def write_end(tx: Tx, row: Row, workspace: Row, end: End, best: Row | None, front: list[Row], error: ArmError | None, now: float) -> None:
+    """The sweep's document at its end, in its last transaction. The names of the properties are those Azure's clients look for. front: with
+    several objectives, the trials that no other one beats."""
     facts: dict[str, Any] = row.properties
     if error is not None:
         facts["error"] = error.as_dict()
@@ -72,5 +75,9 @@ def write_end(tx: Tx, row: Row, workspace: Row, end: End, best: Row | None, erro
             "best_child_run_id": best.name, "score": score, "best_metric_status": "Succeeded", "best_data_container_id": run_folder(best.name).rsplit("/", 1)[-1],
         }
         runs.set_tags(tx, row.scope, row.name, {"best_child_run_id": best.name, "score": score}, now)
+    if front:
+        facts["properties"] |= {FRONT: json.dumps([trial.name for trial in front])}
+        for trial in front:
+            runs.set_tags(tx, trial.scope, trial.name, {"pareto_front": "true"}, now)
     if end.status == "Completed" and error is None:
         register_outputs(tx, row, workspace, submitter(row), now)

@@ -9,6 +9,7 @@ from typing import Any
 
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.sweeps.machine import State, Trial
+from lazward.domain.sweeps.objectives import front
 from lazward.domain.sweeps.plan import Sweep
 from lazward.domain.sweeps.space import Point, inputs_of
 from lazward.domain.sweeps.trial import trial_properties
@@ -24,7 +25,8 @@ _STATES: dict[str, State] = {"Completed": "completed", "Failed": "failed", "Canc
 
 
 def trial_of(row: Row) -> dict[str, Any]:
-    """{number, values, active: numbers of its point, stopped: why we stopped it, settled: its end was taken in, score}."""
+    """{number, values, active: numbers of its point, stopped: why we stopped it, settled: its end was taken in, score, others: its last
+    values of the objectives beside the first}."""
     return row.doc["lazward"]["trial"]
 
 
@@ -37,7 +39,12 @@ def state_of(row: Row) -> Trial:
 
 def past_of(row: Row) -> Past:
     facts = trial_of(row)
-    return Past(facts["number"], facts["active"], row.properties["status"] in JOB_OVER, facts.get("score"), bool(facts.get("stopped")))
+    return Past(facts["number"], facts["active"], row.properties["status"] in JOB_OVER, scores_of(row), bool(facts.get("stopped")))
+
+
+def scores_of(row: Row) -> tuple[float | None, ...]:
+    facts = trial_of(row)
+    return (facts.get("score"), *(facts.get("others") or ()))
 
 
 def submit_trial(tx: Tx, settings: Any, sweep: Row, plan: Sweep, number: int, point: Point, now: float) -> Row:
@@ -69,7 +76,12 @@ def settle(tx: Tx, key: str, plan: Sweep, now: float) -> Row | None:
     facts = trial_of(row)
     extent = metrics.extents(tx, row.scope, [row.name], plan.metric).get(row.name)
     best = (extent.high if plan.maximize else extent.low) if extent else None
-    facts |= {"settled": True, "score": best if best is not None and math.isfinite(best) else None}
+    last = [metrics.extents(tx, row.scope, [row.name], one.metric).get(row.name) for one in plan.others]
+    if plan.others and extent is not None:  # values that belong together: where the trial ended
+        best = extent.value if extent.low is not None else None
+    facts |= {"settled": True, "score": _finite(best)}
+    if plan.others:
+        facts["others"] = [_finite(one.value) if one and one.low is not None else None for one in last]
     try:
         full = run_search.one(tx, row.scope, row.name)
         logged = {name for name, _ in full.params}
@@ -77,6 +89,16 @@ def settle(tx: Tx, key: str, plan: Sweep, now: float) -> Row | None:
     except MlflowError:
         pass  # somebody has purged the run: nothing to add to
     return resources.update(tx, row, now)
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def front_of(rows: Mapping[int, Row], plan: Sweep) -> list[Row]:
+    """Of a sweep with several objectives, the completed trials that no other one beats."""
+    done = {number: values for number, row in rows.items() if row.properties["status"] == "Completed" and None not in (values := scores_of(row))}
+    return [rows[number] for number in front(done, plan.goals)]  # type: ignore[arg-type]
 
 
 def best_of(rows: Mapping[int, Row], maximize: bool) -> Row | None:

@@ -30,7 +30,16 @@ from lazward.orchestration.jobs import load_job, request_cancel
 from lazward.orchestration.logs import LineLog, LogPump
 from lazward.orchestration.runtime import Runtime, first_of
 from lazward.orchestration.sweep_finish import error_of, metrics_of, take_outputs, write_end
-from lazward.orchestration.sweep_trials import best_of, past_of, settle, state_of, stop_trial, submit_trial, trial_of
+from lazward.orchestration.sweep_trials import (
+    best_of,
+    front_of,
+    past_of,
+    settle,
+    state_of,
+    stop_trial,
+    submit_trial,
+    trial_of,
+)
 from lazward.storage import metrics, resources, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
@@ -83,6 +92,7 @@ class _Running:
         self.work = work
         self.runtime = runtime
         self.job = job
+        self.seen = job  # as last seen
         self.workspace = workspace
         self.sweep: Sweep = read_sweep(job.properties)[0]
         self.seed = job.key if self.sweep.seed is None else str(self.sweep.seed)
@@ -153,7 +163,8 @@ class _Running:
     async def _look(self) -> bool:
         """Reads what has changed of the trials; whether the sweep is asked to stop."""
         live = {row.key: row for row in self.rows.values() if row.properties["status"] not in JOB_OVER}
-        job, changed, gone = await self.runtime.db.read(children.news, self.job.key, live)
+        job, changed, gone = await self.runtime.db.read(children.news, self.seen, live)
+        self.seen = job or self.seen
         self.rows |= {trial_of(row)["number"]: row for row in changed}
         for key in gone:  # somebody has deleted it
             live[key].properties["status"] = "Canceled"
@@ -236,8 +247,8 @@ class _Running:
             return sobol_point(space, self.seed, number)
         if self.sweep.algorithm == "random":
             return random_point(space, self.seed, number)
-        past = [past_of(row) for row in self.rows.values()] + [Past(n, space.active(p), False, None) for n, p in asked.items()]
-        return await asyncio.to_thread(partial(ask, space, self.seed, self.sweep.maximize, past, number))
+        past = [past_of(row) for row in self.rows.values()] + [Past(n, space.active(p), False, ()) for n, p in asked.items()]
+        return await asyncio.to_thread(partial(ask, space, self.seed, self.sweep.goals, past, number))
 
     async def _finishing(self, end: End, best: Row | None) -> ArmError | None:
         now = self.work.now()
@@ -254,4 +265,5 @@ class _Running:
         return error
 
     def _write_end(self, tx: Tx, end: End, best: Row | None, error: ArmError | None, now: float) -> None:
-        set_state(tx, self.job.key, end.status, now, lambda row: write_end(tx, row, self.workspace, end, best, error, now))
+        front = front_of(self.rows, self.sweep) if self.sweep.others else []
+        set_state(tx, self.job.key, end.status, now, lambda row: write_end(tx, row, self.workspace, end, best, front, error, now))

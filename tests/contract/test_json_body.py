@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lazward.contract.errors import ArmError
-from lazward.contract.json_body import MAX_DEPTH, read_json
+from lazward.contract.json_body import MAX_DEPTH, copied, read_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -66,3 +66,20 @@ class TestReadJson:
 
     def test_the_last_of_two_members_counts(self):
         assert read_json(b'{"a":1,"a":2}') == {"a": 2}
+
+
+class TestCopied:
+    @given(VALUES)
+    def test_is_the_same_value(self, value):
+        assert copied(value) == value
+
+    @given(VALUES)
+    def test_shares_nothing_that_can_change(self, value):
+        def inside(one):
+            if isinstance(one, dict | list):
+                yield id(one)
+                for inner in one.values() if isinstance(one, dict) else one:
+                    yield from inside(inner)
+
+        other = copied(value)  # both are kept, so that no id is used twice
+        assert not set(inside(value)) & set(inside(other))

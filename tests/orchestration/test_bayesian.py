@@ -22,12 +22,12 @@ def search(count: int, seed: str, point) -> list[float]:
     past: list[Past] = []
     for number in range(count):
         at = point(seed, past, number)
-        past.append(Past(number, SPACE.active(at), True, score(SPACE.values(at))))
-    return [p.score for p in past]
+        past.append(Past(number, SPACE.active(at), True, (score(SPACE.values(at)),)))
+    return [p.scores[0] for p in past]
 
 
 def bayesian(seed, past, number):
-    return ask(SPACE, seed, False, past, number)
+    return ask(SPACE, seed, (False,), past, number)
 
 
 def test_finds_what_is_best_sooner_than_chance():
@@ -41,18 +41,33 @@ def test_the_same_history_gives_the_same_point_in_whatever_order_it_comes():
     past = []
     for n in range(12):
         at = random_point(SPACE, "p", n)
-        past.append(Past(n, SPACE.active(at), True, score(SPACE.values(at))))
-    assert ask(SPACE, "s", False, past, 12) == ask(SPACE, "s", False, past[::-1], 12)
-    assert ask(SPACE, "s", False, past, 12) != ask(SPACE, "t", False, past, 12)
+        past.append(Past(n, SPACE.active(at), True, (score(SPACE.values(at)),)))
+    assert ask(SPACE, "s", (False,), past, 12) == ask(SPACE, "s", (False,), past[::-1], 12)
+    assert ask(SPACE, "s", (False,), past, 12) != ask(SPACE, "t", (False,), past, 12)
 
 
 def test_trials_that_run_failed_or_were_stopped_are_told():
     points = [SPACE.active(random_point(SPACE, "p", n)) for n in range(4)]
-    past = [Past(0, points[0], False, None), Past(1, points[1], True, None), Past(2, points[2], True, 1.0, cut=True), Past(3, points[3], True, float("nan"))]
-    found = ask(SPACE, "s", True, past, 4)
+    past = [Past(0, points[0], False, (None,)), Past(1, points[1], True, (None,)), Past(2, points[2], True, (1.0,), cut=True), Past(3, points[3], True, (float("nan"),))]
+    found = ask(SPACE, "s", (True,), past, 4)
     assert all(0 <= u <= 1 for u in found.values()) and set(found) == {path for path, _ in SPACE.expressions()}
 
 
 def test_optuna_is_not_loaded_before_it_is_asked():
     code = "import sys, lazward.apps.worker; sys.exit('optuna' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_with_two_objectives_the_points_come_near_the_front():
+    """(lr - 0.2)^2 against (lr - 0.8)^2: all of the front lies between."""
+    space, faults = read_space({"lr": ["uniform", [0, 1]]})
+    assert not faults
+    past: list[Past] = []
+    for number in range(40):
+        point = ask(space, "s", (False, True), past, number)
+        lr = space.values(point)["lr"]
+        scores = ((lr - 0.4) ** 2, -((lr - 0.6) ** 2))
+        past.append(Past(number, space.active(point), number != 5, scores if number != 3 else (None, None), cut=number == 4))
+    later = [space.values(dict(one.active))["lr"] for one in past[20:]]
+    assert sum(0.3 <= lr <= 0.7 for lr in later) > len(later) / 2
+    assert ask(space, "s", (False, True), past, 40) == ask(space, "s", (False, True), past[::-1], 40)

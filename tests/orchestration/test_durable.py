@@ -12,6 +12,7 @@ from lazward.storage import tasks
 def _own_handlers(monkeypatch):
     monkeypatch.setattr(durable, "HANDLERS", {})
     monkeypatch.setattr(durable, "ON_FAILURE", {})
+    monkeypatch.setattr(durable, "TRIES", {})
 
 
 async def run_until(db, clock, done: asyncio.Event, name="w", *, cut_short: bool = False):
@@ -27,11 +28,14 @@ async def run_until(db, clock, done: asyncio.Event, name="w", *, cut_short: bool
 
 
 async def run_until_ended(db, clock, task_id):
-    stop = asyncio.Event()
-    running = asyncio.create_task(Worker(db, None, clock, "w").run(stop))
+    stop, worker = asyncio.Event(), Worker(db, None, clock, "w")
+    loop = asyncio.get_running_loop()
+    db.on_tasks = lambda: loop.call_soon_threadsafe(worker.wake.set)
+    running = asyncio.create_task(worker.run(stop))
     ended = await wait_ended(db, task_id)
     stop.set()
     await running
+    db.on_tasks = None
     return ended
 
 
@@ -131,6 +135,42 @@ class TestWorker:
         task_id = await db.write(tasks.enqueue, "unknown", "s", {}, clock())
         ended = await run_until_ended(db, clock, task_id)
         assert ended.error["code"] == "NotImplemented"
+
+
+class TestFaults:
+    """What a handler with tries meets that is nobody's fault but ours."""
+
+    async def run(self, db, clock, monkeypatch, raised: list, tries: int = 3):
+        """raised: what each run raises; None: it succeeds. The task as it ended, and what each run found in the state."""
+        seen = []
+
+        async def work(w):
+            seen.append(w.state.get("phase"))
+            await w.checkpoint(phase=f"run {len(seen)}")
+            if problem := raised[len(seen) - 1]:
+                raise problem
+            return Outcome()
+
+        monkeypatch.setattr(durable, "PAUSE_S", 0.0)
+        durable.HANDLERS["k"], durable.TRIES["k"] = work, tries
+        return await run_until_ended(db, clock, await db.write(tasks.enqueue, "k", "s", {}, clock())), seen
+
+    async def test_it_goes_on_from_its_checkpoint(self, db, clock, monkeypatch):
+        ended, seen = await self.run(db, clock, monkeypatch, [OSError("away"), ArmError(503, "Away", "still"), None])
+        assert (ended.status, seen) == ("Succeeded", [None, "run 1", "run 2"])
+
+    async def test_not_for_ever(self, db, clock, monkeypatch):
+        ended, seen = await self.run(db, clock, monkeypatch, [OSError("away")] * 3)
+        assert (ended.status, ended.error["message"], len(seen)) == ("Failed", "OSError: away", 3)
+
+    async def test_the_users_faults_are_final(self, db, clock, monkeypatch):
+        ended, seen = await self.run(db, clock, monkeypatch, [ArmError(400, "Bad", "no good")])
+        assert (ended.error["code"], len(seen)) == ("Bad", 1)
+
+    async def test_only_those_in_a_row_count(self, db, clock, monkeypatch):
+        monkeypatch.setattr(durable, "FORGET_S", -1.0)
+        ended, seen = await self.run(db, clock, monkeypatch, [*[OSError("away")] * 9, None], tries=2)
+        assert (ended.status, len(seen)) == ("Succeeded", 10)
 
 
 class TestLeases:

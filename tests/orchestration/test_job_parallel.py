@@ -76,7 +76,7 @@ def test_it_queues_for_its_processes():
 
 
 # As the SDK sends the component and the node of a YAML `parallel` step over partitioned files that the step before has written.
-async def step(place, name: str, **members) -> str:
+async def step(place, name: str, inputs: dict | None = None, **members) -> str:
     """A pipeline that writes files into folders and hands them, in direct mode, to a parallel step. Its key."""
     write = place.put("components/write/versions/1", {"componentSpec": {
         "type": "command", "command": "for c in red blue; do mkdir ${{outputs.made}}/$c; for i in 1 2 3; do echo $i > ${{outputs.made}}/$c/$i; done; done",
@@ -91,7 +91,7 @@ async def step(place, name: str, **members) -> str:
         "inputs": {"data": {"type": "uri_folder", "mode": "direct"}, "x": {"type": "string", "default": "7"}}, "outputs": {"rows": {"type": "uri_file", "mode": "rw_mount"}}, "resources": {"instance_count": 2},
     }
     score = place.put("components/score/versions/1", {"componentSpec": spec}).id
-    return place.put(f"jobs/{name}", {"jobType": "Pipeline", "settings": {}, "jobs": {
+    return place.put(f"jobs/{name}", {"jobType": "Pipeline", "settings": {}, "inputs": inputs or {}, "jobs": {
         "write": {"type": "command", "componentId": write, "inputs": {}},
         "score": {
             "type": "parallel", "componentId": score, "task": task, "input_data": "${{inputs.data}}", "mini_batch_size": 0, "partition_keys": '["color"]', "max_concurrency_per_instance": 1,
@@ -110,6 +110,23 @@ async def test_a_step_of_a_pipeline(place):
     rows = (await place.blobs.read_all(place.account, container(place), uri.partition("/paths/")[2])).decode()
     assert rows.splitlines() == ["blue1", "blue2", "blue3", "red1", "red2", "red3"]
     assert "2 mini-batches, 2 workers (2 instances x 1 processes), 60 s and 3 tries" in await place.log(score.name)
+
+
+async def test_settings_of_a_step_are_inputs_of_the_pipeline(place):
+    bound = {"partition_keys": None, "max_concurrency_per_instance": "${{parent.inputs.at_once}}", "retry_settings": {"timeout": "${{parent.inputs.patience}}", "max_retries": 2}, "logging_level": "${{parent.inputs.level}}"}
+    inputs = {name: {"jobInputType": "literal", "value": value} for name, value in (("at_once", "1"), ("patience", "33"), ("level", "LOUD"))}
+    with pytest.raises(ArmError) as told:
+        await step(place, "p", inputs, **bound)
+    assert [e.target for e in told.value.details or [told.value]] == ["properties.jobs.score.logging_level"]
+    with pytest.raises(ArmError) as told:
+        await step(place, "p", {}, **bound)
+    assert sorted(e.target for e in told.value.details) == [f"properties.jobs.score.{name}" for name in ("logging_level", "max_concurrency_per_instance", "retry_settings.timeout")]
+    key = await step(place, "p", {**inputs, "level": {"jobInputType": "literal", "value": "DEBUG"}}, **{**bound, "partition_keys": '["color"]'})
+    await place.start()
+    facts = await place.over("p")
+    assert facts["status"] == "Completed", facts
+    (score,) = [row for row in place.db.read_now(children.of, key) if row.doc["lazward"]["node"] == "score"]
+    assert "2 mini-batches, 2 workers (2 instances x 1 processes), 33 s and 3 tries" in await place.log(score.name)
 
 
 async def test_the_faults_of_a_step_name_the_members_of_its_node(place):

@@ -59,6 +59,22 @@ class TestLogPump:
             write(log, "two\n")
         assert await stored(blobs) == "one\ntwo\n"
 
+    async def test_a_look_that_is_to_come_later_is_no_loss(self, blobs, log):
+        """Nor when the block fails: what it has written by then is what tells why."""
+        appends = []
+
+        async def counted(*args, **kwargs):
+            appends.append(args)
+            await blobs.append(*args, **kwargs)
+
+        with pytest.raises(ValueError, match="failed"):
+            async with pump_of(Around(blobs, counted), log).running(60):
+                write(log, "one\n")
+                await asyncio.sleep(0)
+                write(log, "two\n")
+                raise ValueError("failed")
+        assert await stored(blobs) == "one\ntwo\n" and len(appends) == 1
+
     async def test_goes_on_where_a_pump_that_died_ended(self, blobs, log):
         write(log, "one\n")
         await pump_of(blobs, log).drain()

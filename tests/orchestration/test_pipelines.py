@@ -160,29 +160,6 @@ class TestControl:
         assert await place.log(steps(place, key)["after"][0].name) == '4\n5\n6\npaths:\n  - folder: ./0\n  - folder: ./1\n  - folder: ./2\n{"0": "5", "1": "6", "2": "7"}\n'
 
 
-class TestBoundMembers:
-    async def test_compute_limits_and_variables_may_be_inputs_of_the_pipeline(self, place):
-        place.put("computes/small", {"computeType": "AmlCompute", "properties": {"vmSize": "STANDARD_DS3_V2", "scaleSettings": {"maxNodeCount": 1}}}, location="local")
-        shout = component(place, "shout", "echo $WORD")
-        inner = place.put("components/inner/versions/1", {"componentSpec": {
-            "type": "pipeline", "inputs": {"where": {"type": "string"}, "seconds": {"type": "integer", "default": "77"}}, "outputs": {},
-            "jobs": {"a": node(shout, computeId="${{parent.inputs.where}}", limits={"timeout": "${{parent.inputs.seconds}}"}, environment_variables={"WORD": "at ${{parent.inputs.where}}"})},
-        }}).id
-        pipeline(place, "p", {"n": {"type": "pipeline", "componentId": inner, "inputs": {"where": "${{parent.inputs.where}}"}}}, inputs={"where": {"jobInputType": "literal", "value": "small"}})
-        await place.start()
-        assert (await place.over("p"))["status"] == "Completed"
-        (nested,) = steps(place, f"{HOME}/jobs/p".lower())["n"]
-        (step,) = steps(place, nested.key)["a"]
-        assert step.properties["computeId"].lower() == f"{HOME}/computes/small".lower()
-        assert step.properties["limits"]["timeout"] == "PT77S"
-        assert await place.log(step.name) == "at small\n"
-
-    async def test_other_bindings_there_are_refused(self, place, add):
-        with pytest.raises(ArmError) as caught:
-            pipeline(place, "p", {"a": node(add, computeId="${{parent.inputs.none}}"), "b": node(add, limits={"timeout": OUT % ("a", "next")}), "c": node(add, computeId="${{parent.oops}}")})
-        assert [p.target for p in caught.value.details] == ["properties.jobs.a.computeId", "properties.jobs.b.limits.timeout", "properties.jobs.c"]
-
-
 class TestOfAComponent:
     async def test_its_nodes_defaults_and_outputs_are_the_jobs(self, place, add):
         inner = place.put("components/inner/versions/1", {"componentSpec": {
@@ -287,6 +264,29 @@ async def test_deleting_a_pipeline_deletes_its_steps(place, add):
     assert [await place.blobs.info(place.account, "azureml", f"ExperimentRun/dcid.{name}/user_logs/std_log.txt") for name in names] == [None, None]
 
 
+async def test_a_deleted_step_is_over_and_the_others_are_stopped(place, add, show):
+    slow = component(place, "slow", "echo begun; sleep 600")
+    key = pipeline(place, "p", {"a": node(slow), "b": node(slow)})
+    await place.start()
+    await place.until(lambda: statuses(place, key) == {"a": ["Running"], "b": ["Running"]}, lambda: statuses(place, key))
+    place.delete(f"jobs/{steps(place, key)['a'][0].name}")
+    assert (await place.over("p"))["status"] in ("Failed", "Canceled")
+    await place.until(lambda: statuses(place, key) == {"b": ["Canceled"]}, lambda: statuses(place, key))
+
+
+async def test_an_end_that_was_committed_late_is_seen(place, add, show):
+    """A document carries the time at which its writer began, so a later end may bear an earlier time than one that was seen."""
+    slow = component(place, "slow", "echo begun; sleep 600")
+    key = pipeline(place, "p", {"a": node(slow), "b": node(slow)}, {"continue_on_step_failure": True})
+    await place.start()
+    await place.until(lambda: statuses(place, key) == {"a": ["Running"], "b": ["Running"]}, lambda: statuses(place, key))
+    names = [rows[0].name for rows in steps(place, key).values()]
+    for name, at in zip(names, (time.time() + 60, time.time() - 60), strict=True):
+        place.db.write_now(request_cancel, f"{HOME}/jobs/{name}".lower(), at)
+        await place.until(lambda name=name: place.facts(f"jobs/{name}")["status"] == "Canceled")
+    assert (await place.over("p"))["status"] in ("Failed", "Canceled")
+
+
 class TestRefused:
     async def test_every_fault_of_the_tree_at_submit(self, place, add, show):
         inner = place.put("components/inner/versions/1", {"componentSpec": {"type": "pipeline", "inputs": {"k": {"type": "integer"}}, "outputs": {}, "jobs": {
@@ -317,6 +317,25 @@ class TestRefused:
                 "c": node(add), "z": {"type": "do_while", "body": NODE % "c", "condition": OUT % ("c", "low"), "mapping": {OUT % ("c", "next"): ["n"]}, "limits": {"max_iteration_count": 2}},
             })
         assert [p.target for p in caught.value.details] == [f"properties.jobs.{at}" for at in ("x.condition", "x.mapping.none", "x.mapping.low", "y.condition")]
+
+    async def test_faults_of_the_graph_come_with_those_of_references(self, place, add):
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(add, {"n": OUT % ("gone", "next"), "q": 1}), "b": {"type": "command", "componentId": "azureml:none:1"}, "c": {"type": "if_else", "condition": "maybe"}})
+        assert {e.target for e in told.value.details} == {
+            "properties.jobs.a.inputs.n", "properties.jobs.a.inputs.q", "properties.jobs.b.componentId", "properties.jobs.c", "properties.jobs.c.condition",
+        }
+
+    async def test_a_component_whose_code_is_gone(self, place):
+        code = await place.code("gone", {"a.py": "1"})
+        gone = component(place, "gone", "python a.py", code=code)
+        await place.blobs.delete_prefix(place.account, "code", "gone/")
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(gone), "b": node(gone)})
+        assert [(e.code, e.target) for e in told.value.details] == [("CodeIsGone", f"properties.jobs.{name}.codeId") for name in "ab"]
+        place.delete("codes/gone/versions/1")
+        with pytest.raises(ArmError) as told:
+            pipeline(place, "p", {"a": node(gone)})
+        assert (told.value.code, told.value.target) == ("ResourceNotFound", "properties.jobs.a.codeId")
 
     async def test_a_component_that_holds_itself(self, place):
         itself = f"{HOME}/components/loop/versions/1"

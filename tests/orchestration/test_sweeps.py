@@ -265,6 +265,39 @@ class TestCancel:
         assert trials(place) == []
 
 
+async def test_several_objectives_end_with_the_trials_that_no_other_beats(place, script):
+    sweep(place, script.command, total=4, at_once=4, samplingAlgorithm={"samplingAlgorithmType": "Bayesian"}, properties={"lazward.objectives": '[{"primary_metric": "speed", "goal": "maximize"}]'})
+    await place.start()
+    names = await script.up(place, 4)
+    for name, losses, speed in zip(names, ((9, 1), (2,), (0, 3), (5,)), (1, 2, 3, None), strict=True):
+        log(place, name, *losses)
+        if speed is not None:
+            place.db.write_now(metrics.log, HOME.lower(), name, [Metric("speed", 1, 0, speed)])
+        script.go(name)
+    facts = await over(place)
+    assert facts["status"] == "Completed", facts.get("error")
+    assert json.loads(facts["properties"]["lazward.paretoFront"]) == names[:3]  # by what was logged last; the fourth has no speed
+    assert facts["properties"]["best_child_run_id"] == names[0]
+
+
+def test_objectives_that_are_none_are_refused(place):
+    with pytest.raises(ArmError) as caught:
+        sweep(place, properties={"lazward.objectives": "speed"})
+    assert caught.value.target == "properties.properties.lazward.objectives" or caught.value.details[0].target == "properties.properties.lazward.objectives"
+
+
+async def test_a_deleted_trial_is_over(place, script):
+    sweep(place, script.command, total=2)
+    await place.start()
+    names = await script.up(place, 2)
+    log(place, names[1], 1)
+    place.delete(f"jobs/{names[0]}")
+    await place.until(lambda: place.get(f"jobs/{names[0]}") is None)
+    script.go(names[1])
+    facts = await over(place)
+    assert (facts["status"], facts["properties"]["best_child_run_id"]) == ("Completed", names[1])
+
+
 class TestCrash:
     async def test_another_worker_goes_on_and_no_trial_runs_twice(self, place, script):
         sweep(place, f"echo x >> {script.folder}/$AZUREML_RUN_ID.runs; " + script.command, total=5)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import resources as files
 from pathlib import Path
 
+import lazward.apps.arm.actions_assets
 import lazward.apps.arm.actions_endpoints
 import lazward.apps.arm.actions_jobs
 import lazward.apps.arm.actions_schedules

@@ -6,7 +6,6 @@ DELETING[type] before it goes; actions (POST .../cancel) are registered function
 
 from __future__ import annotations
 
-import copy
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +37,7 @@ from lazward.contract.caller import Caller
 from lazward.contract.envelope import TERMINAL, check_api_version, system_data
 from lazward.contract.errors import ArmError, bad_request, conflict, not_found
 from lazward.contract.ids import ResourceId, check_name, parse
+from lazward.contract.json_body import copied
 from lazward.domain.resource import (
     PRIVATE,
     REGISTRY,
@@ -144,7 +144,7 @@ def store(
         rid = ResourceId(*_spelled(above.id), rid.provider, rid.segments)
     workspace = resources.get(tx, rid.workspace.key) if len(rid.segments) > 2 else above if len(rid.segments) > 1 else None
     _check_states(old, above, workspace)
-    doc = {k: v for k, v in copy.deepcopy(body).items() if k not in READ_ONLY}
+    doc = {k: v for k, v in copied(body).items() if k not in READ_ONLY}
     if patch and old is not None:
         doc = merge_patch({k: v for k, v in old.doc.items() if k not in READ_ONLY}, doc)
     check_shape(declared, doc)
@@ -156,7 +156,7 @@ def store(
         doc["location"] = old.doc.get("location") or doc.get("location")
     context = _context(rid, facts, above.doc, workspace.doc if workspace else None, patch)
     if declared.before_write:
-        declared.before_write(doc, copy.deepcopy(old.doc) if old else None, context)
+        declared.before_write(doc, copied(old.doc) if old else None, context)
     if old is not None and declared.provision and old.properties.get("provisioningState", "Succeeded") not in TERMINAL:
         # A client whose connection broke before the answer says the same again: it gets the operation that goes on already.
         going_on = tasks.open_for(tx, old.key, declared.provision)

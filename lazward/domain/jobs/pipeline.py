@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from lazward.contract.errors import ArmError, bad_request
+from lazward.contract.errors import bad_request
 from lazward.domain.jobs import checks
 from lazward.domain.jobs.kind import JobKind
-from lazward.domain.pipelines.graph import build
 from lazward.domain.resource import Doc
 
 FLAGS = ("continue_on_step_failure", "force_rerun")
 
 
 def _check_jobs(properties: Doc) -> None:
-    if (properties.get("sourceJobId") or properties.get("componentId")) and not properties.get("jobs"):
+    """Only whether there are any: what is wrong with them is told with what is wrong with their references, all at once."""
+    jobs = properties.get("jobs")
+    if not jobs and (properties.get("sourceJobId") or properties.get("componentId")):
         return  # the nodes are those of the job or component that it names
-    problems = build(properties.get("jobs"))[1]
-    if problems:
-        raise ArmError(problems[0].status, problems[0].code, problems[0].message, problems[0].target, problems)
+    if not isinstance(jobs, dict) or not jobs:
+        raise bad_request("A pipeline needs at least one node.", "properties.jobs")
 
 
 def _check_settings(properties: Doc) -> None:

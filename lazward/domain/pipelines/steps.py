@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-import msgspec
 
 from lazward.contract.errors import ArmError, bad_request
 from lazward.domain.durations import spell_duration
-from lazward.domain.pipelines.binding import Binding, fill, whole, within
 from lazward.domain.pipelines.graph import Node
 from lazward.domain.pipelines.ports import PRIMITIVES, read
 from lazward.domain.sweeps.node import from_node
@@ -20,7 +17,6 @@ MODES = {
     "eval_mount": "EvalMount", "eval_download": "EvalDownload",
 }
 DISTRIBUTIONS = {"pytorch": "PyTorch", "mpi": "Mpi", "tensorflow": "TensorFlow", "ray": "Ray"}
-BOUND = ("compute", "computeId", "limits", "resources", "distribution", "environment_variables")  # members that may name inputs of the pipeline
 _PARALLEL = (
     "task", "mini_batch_size", "partition_keys", "input_data", "retry_settings", "max_concurrency_per_instance", "error_threshold",
     "mini_batch_error_threshold", "logging_level", "resources",
@@ -31,22 +27,6 @@ def component_id(node: Node) -> str:
     trial = node.raw.get("trial")
     found = node.raw.get("componentId") or node.raw.get("component") or (trial.get("componentId") if isinstance(trial, dict) else trial)
     return found if isinstance(found, str) else ""
-
-
-def filled(node: Node, value: Callable[[str, Binding], Any]) -> Node:
-    """The node with what is bound in members other than its inputs and outputs (compute, limits, ...) in place of the bindings.
-    value: of a binding at a member ("limits.timeout"), None for nothing. Raises BadBinding."""
-
-    def walk(found: Any, at: str) -> Any:
-        if isinstance(found, dict):
-            return {k: walk(v, f"{at}.{k}") for k, v in found.items()}
-        if isinstance(found, list):
-            return [walk(v, at) for v in found]
-        if (binding := whole(found)) is not None:
-            return value(at, binding)
-        return fill(found, {b: str(value(at, b)) for b in inside}) if (inside := within(found)) else found
-
-    return msgspec.structs.replace(node, raw={k: walk(v, k) if k in BOUND else v for k, v in node.raw.items()})
 
 
 def properties_of(node: Node, spec: Mapping[str, Any], inputs: dict[str, dict[str, Any]], outputs: dict[str, dict[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import msgspec
 
 from lazward.contract.errors import bad_request, not_implemented
 from lazward.domain.resource import PRIVATE, Doc, WriteContext, resource
+from lazward.domain.schedules.events import check_trigger, lookup_of
 from lazward.domain.schedules.trigger import read_trigger
 
 ACTIONS = ("CreateJob", "InvokeBatchEndpoint", "CreateMonitor", "ImportData")
-TRIGGERS = ("Cron", "Recurrence")
+TRIGGERS = ("Cron", "Recurrence", "Event")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")  # the time of a run is added to it and makes the name of a job
 OURS = "lazward."  # start of the names in properties.properties that only the server sets
 NOTE = OURS + "lastRefusal"
@@ -35,6 +36,9 @@ class Trigger(msgspec.Struct, rename="camel"):
     frequency: str | None = None
     interval: int | None = None
     schedule: Pattern | None = None
+    event_type: str | None = None
+    name: str | None = None
+    experiment_name: str | None = None
 
 
 class Action(msgspec.Struct, rename="camel"):
@@ -72,7 +76,10 @@ def fill_schedule(new: Doc, old: Doc | None, ctx: WriteContext) -> None:
     trigger["timeZone"] = trigger.get("timeZone") or "UTC"
     same_trigger = old is not None and said(trigger) == said(before["trigger"])
     anchor = kept["anchor"] if same_trigger else math.floor(ctx.now)
-    read_trigger(trigger, anchor)
+    if trigger["triggerType"] == "Event":
+        check_trigger(trigger)
+    else:
+        read_trigger(trigger, anchor)
     _check_action(action, properties["isEnabled"])
     private: Doc = {"anchor": anchor}
     if old is not None and said(action) == said(before["action"]):
@@ -118,6 +125,6 @@ VIEWS = {
 }
 
 SCHEDULES = resource(
-    "workspaces/schedules", Schedule, before_write=fill_schedule, views=VIEWS, provision="schedule.apply", deprovision="schedule.delete",
+    "workspaces/schedules", Schedule, before_write=fill_schedule, views=VIEWS, lookup=lookup_of, provision="schedule.apply", deprovision="schedule.delete",
     actions=frozenset({"trigger"}),
 )

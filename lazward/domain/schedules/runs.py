@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import json
 from typing import Any
 
 from lazward.domain.resource import Doc
+from lazward.domain.schedules.events import Event, said_of, values_of
 
 SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME = "azureml.scheduleId", "azureml.scheduleName", "azureml.scheduledTime"
+EVENT = "lazward.event"  # property of a job that was run for an event
 
 # Members of a job that its submission or its run added; a new job has its own.
 _NOT_COPIED = frozenset({"status", "startTimeUtc", "endTimeUtc", "error", "exit", "waitingFor", "parameters", "isArchived", "provisioningState", "sourceJobId", "displayName"})
-_OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy"})  # in its `properties`
+_OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, EVENT, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy"})  # in its `properties`
 _MERGED = frozenset({"inputs", "outputs", "settings", "tags", "properties", "environmentVariables"})
 _SERVICE = ("jobServiceType", "port", "nodes", "properties")
 
@@ -42,12 +45,12 @@ def copied(source: Doc, source_name: str, changes: Doc) -> Doc:
     return out
 
 
-def job_properties(definition: Doc, name: str, schedule: tuple[str, str], moment: float, tags: dict[str, str]) -> Doc:
+def job_properties(definition: Doc, name: str, schedule: tuple[str, str], moment: float, tags: dict[str, str], event: Event | None = None) -> Doc:
     """What is submitted for the time `moment`. schedule: its id and name. In values and places of inputs and outputs,
-    ${{name}} and ${{creation_context.trigger_time}} stand for the job's name and that time."""
+    ${{name}} and ${{creation_context.trigger_time}} stand for the job's name and that time, ${{event.name}} and its like for the event."""
     out = copy.deepcopy({k: v for k, v in definition.items() if k not in ("sourceJobId", "isArchived")})
     when = dt.datetime.fromtimestamp(moment, dt.UTC).isoformat().replace("+00:00", "Z")
-    values = {"${{name}}": name, "${{creation_context.trigger_time}}": when}
+    values = {"${{name}}": name, "${{creation_context.trigger_time}}": when, **values_of(event)}
     for member in ("inputs", "outputs"):
         for facts in (out.get(member) or {}).values():
             for part in ("value", "uri"):
@@ -56,6 +59,8 @@ def job_properties(definition: Doc, name: str, schedule: tuple[str, str], moment
     out["displayName"] = name
     out["tags"] = {**(out.get("tags") or {}), **tags}
     out["properties"] = {**(out.get("properties") or {}), SCHEDULE_ID: schedule[0], SCHEDULE_NAME: schedule[1], SCHEDULED_TIME: when}
+    if event:
+        out["properties"][EVENT] = json.dumps(said_of(event))
     return out
 
 

@@ -10,6 +10,7 @@ from lazward.contract.errors import ArmError, bad_request
 from lazward.domain.durations import parse_duration
 from lazward.domain.resource import Doc
 from lazward.domain.sweeps.machine import Plan
+from lazward.domain.sweeps.objectives import PROPERTY, Objective, read_objectives
 from lazward.domain.sweeps.policies import Policy
 from lazward.domain.sweeps.read_space import read_space
 from lazward.domain.sweeps.sampling import grid_size, not_for_grid
@@ -24,7 +25,8 @@ POLICIES = {"bandit": "bandit", "medianstopping": "median_stopping", "truncation
 
 @dataclass(frozen=True)
 class Sweep:
-    """algorithm: "random", "sobol", "grid" or "bayesian". seed: None = the sweep's own name. timeout: seconds, None = none."""
+    """algorithm: "random", "sobol", "grid" or "bayesian". seed: None = the sweep's own name. timeout: seconds, None = none. others:
+    objectives beside the first."""
 
     space: Space
     algorithm: str
@@ -34,6 +36,12 @@ class Sweep:
     policy: Policy | None
     plan: Plan
     timeout: float | None
+    others: tuple[Objective, ...] = ()
+
+    @property
+    def goals(self) -> tuple[bool, ...]:
+        """Of each objective, whether it is to be great."""
+        return (self.maximize, *(one.maximize for one in self.others))
 
 
 def read_sweep(properties: Doc) -> tuple[Sweep, list[ArmError]]:
@@ -45,11 +53,12 @@ def read_sweep(properties: Doc) -> tuple[Sweep, list[ArmError]]:
     if not faults:
         reader.fits(algorithm, space)
     metric, maximize = reader.objective()
+    others = reader.others(metric)
     policy = reader.policy()
     plan, timeout = reader.limits()
     if algorithm == "grid" and not reader.faults:
         plan = Plan(min(plan.total, grid_size(space)), plan.concurrent)
-    return Sweep(space, algorithm, seed, metric, maximize, policy, plan, timeout), reader.faults
+    return Sweep(space, algorithm, seed, metric, maximize, policy, plan, timeout, others), reader.faults
 
 
 class _Reader:
@@ -106,6 +115,12 @@ class _Reader:
             self.fault("objective.primaryMetric", f"A sweep needs the name of the metric its trials log (up to {MAX_KEY} letters, digits, '_', '-', '.', '/', ':' and blanks).")
             metric = ""
         return metric, goal == "maximize"
+
+    def others(self, first: str) -> tuple[Objective, ...]:
+        found, wrong = read_objectives((self.properties.get("properties") or {}).get(PROPERTY), first)
+        if wrong:
+            self.fault(f"properties.{PROPERTY}", f"The further objectives of a sweep: {wrong}")
+        return found
 
     def policy(self) -> Policy | None:
         given = self.properties.get("earlyTermination")

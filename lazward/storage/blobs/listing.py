@@ -59,6 +59,21 @@ def page(tx: Tx, account: str, container: str, prefix: str = "", delimiter: str 
             low, open_end = bound, False  # past all that is folded there
 
 
+def any_at(tx: Tx, account: str, container: str, path: str) -> bool:
+    """Whether there is a blob of this name, or one in the folder of this name ("" is the container)."""
+    here = sa.select(b.c.name).where(b.c.account == account, b.c.container == container)
+    below = here.where(b.c.name >= f"{path}/", b.c.name < f"{path}0") if path else here  # "0" comes after "/"
+    return tx.execute(below.limit(1)).first() is not None or (bool(path) and tx.execute(here.where(b.c.name == path)).first() is not None)
+
+
+def size(tx: Tx, account: str, container: str, prefix: str) -> int:
+    """Bytes of all blobs whose name starts so."""
+    where = [b.c.account == account, b.c.container == container, b.c.name >= prefix]
+    if (high := after_prefix(prefix)) is not None:
+        where.append(b.c.name < high)
+    return tx.execute(sa.select(sa.func.coalesce(sa.func.sum(b.c.size), 0)).where(*where)).scalar_one()
+
+
 def _last(blobs: list[BlobInfo], prefixes: list[str]) -> str:
     """The greater of the two last entries: where the next page begins."""
     return max(blobs[-1].name if blobs else "", prefixes[-1] if prefixes else "")

@@ -14,7 +14,7 @@ STORE = "azureml://datastores/workspaceblobstore/paths"
 def home(plane: Plane) -> str:
     home = plane.workspace()
     plane.put(f"{home}/environments/env/versions/1", {"properties": {"image": "python:3.11"}})
-    plane.put(f"{home}/codes/code/versions/1", {"properties": {"codeUri": f"{STORE}/code/"}})
+    plane.put(f"{home}/codes/code/versions/1", {"properties": {"codeUri": "https://example.org/code/"}})
     plane.put(f"{home}/data/data/versions/1", {"properties": {"dataUri": f"{STORE}/data/", "dataType": "uri_folder"}})
     plane.put(f"{home}/models/model/versions/1", {"properties": {"modelUri": f"{STORE}/model/"}})
     plane.put(f"{home}/computes/cluster", {"properties": {"computeType": "AmlCompute"}})

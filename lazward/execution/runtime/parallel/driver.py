@@ -13,7 +13,6 @@ import socket
 import sys
 import time
 from collections import deque
-from dataclasses import asdict
 from typing import Any
 
 from . import slots as places
@@ -35,10 +34,21 @@ def main(arguments: list[str]) -> int:
     """Exit code 0: all is done, or what failed is within the thresholds. 1: it is not."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     journal = Journal()
+    slots: list[Slot] = []
     try:
         plan = read_plan(os.environ["LAZWARD_PARALLEL_PLAN"], arguments)
-        batches = split(plan)
-        driver = Driver(plan, batches, arguments, journal)
+        cores = os.cpu_count() or 1
+        slots = places.slots(plan.instances, plan.workers_per_instance, dict(os.environ), cores)
+        for serial, slot in enumerate(slots[:cores]):  # they load themselves while the input is split
+            slot.spawn(serial, arguments)
+        batches: list[Batch] = []
+        try:
+            batches = split(plan)
+        finally:
+            for slot in slots[len(batches) :]:  # no more workers than there is work for
+                if slot.state != GONE:
+                    slot.dismiss()
+        driver = Driver(plan, batches, slots[: len(batches)], arguments, journal)
         error = driver.run()
         journal.progress(driver.progress, 0, now=True)
         if error is None and driver.progress.failed:
@@ -49,11 +59,14 @@ def main(arguments: list[str]) -> int:
         journal.result(f"The parallel job cannot be done: {refusal}")
         return 1
     finally:
+        places.end(slots)
         journal.close()
 
 
 class Driver:
-    def __init__(self, plan: Plan, batches: list[Batch], arguments: list[str], journal: Journal):
+    """slots: a place for each worker. The first of them may have processes already, numbered from 0, which have not begun."""
+
+    def __init__(self, plan: Plan, batches: list[Batch], slots: list[Slot], arguments: list[str], journal: Journal):
         self.plan = plan
         self.batches = batches
         self.arguments = arguments
@@ -61,12 +74,11 @@ class Driver:
         self.progress = Progress(len(batches))
         self.waiting: deque[int] = deque(range(len(batches)))
         self.tried: dict[int, int] = {}
-        self.slots = places.slots(plan.instances, plan.workers_per_instance, dict(os.environ), os.cpu_count() or 1)
-        self.slots = self.slots[: len(batches)]  # no more workers than there is work for
+        self.slots = slots
         self.rows = RowFile(plan.append_row_to) if plan.append_row_to else None
         self.error: str | None = None
         self._serial = 0
-        self._start = {"plan": asdict(plan), "append": self.rows is not None}
+        self._start = {"plan": vars(plan), "append": self.rows is not None}
         self._selector = selectors.DefaultSelector()
         self._last_broken = ""
 
@@ -90,11 +102,7 @@ class Driver:
                 self._stop_workers()
             return self.error
         finally:
-            for slot in self.slots:
-                if slot.state != GONE:
-                    slot.kill()
-                    slot.process.wait()
-                    slot.bury()
+            places.end(self.slots)
             signal.set_wakeup_fd(-1)
             for end in wake:
                 end.close()
@@ -198,8 +206,10 @@ class Driver:
     # ---- workers --------------------------------------------------------------------------------------------------------------
 
     def _start_worker(self, slot: Slot) -> None:
-        slot.start(self._serial, self.arguments, self._start, self.plan.first_task_timeout_s)
+        if slot.state == GONE:
+            slot.spawn(self._serial, self.arguments)
         self._serial += 1
+        slot.begin(self._start, self.plan.first_task_timeout_s)
         self._selector.register(slot.link, selectors.EVENT_READ, slot)
 
     def _reap(self) -> None:

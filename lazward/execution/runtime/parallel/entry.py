@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import logging
 import os
 import sys
@@ -99,6 +98,12 @@ def offer_helpers(node: str, process: str, level: str, output_dir: str | None) -
 
 
 def _positional(function: Callable[..., Any]) -> int:
+    """How many positional arguments it takes; 2 where it takes any number."""
+    if type(function) is types.FunctionType and not hasattr(function, "__wrapped__") and not hasattr(function, "__signature__"):
+        code = function.__code__
+        return 2 if code.co_flags & 0x04 else code.co_argcount  # CO_VARARGS
+    import inspect  # takes as long as the rest of our imports together
+
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

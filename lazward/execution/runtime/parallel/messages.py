@@ -23,8 +23,9 @@ Message = Tuple[Dict[str, Any], bytes]
 def send(to: socket.socket, header: dict[str, Any], body: bytes = b"") -> None:
     """Raises OSError when the other side is gone."""
     text = json.dumps(header).encode()
-    to.sendall(_SIZES.pack(len(text), len(body)) + text)
-    if body:
+    together = len(body) <= PIECE  # in one piece, so that the other side wakes up once
+    to.sendall(_SIZES.pack(len(text), len(body)) + text + (body if together else b""))
+    if not together:
         to.sendall(body)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import dataclass, fields
 from typing import Any
 
 from .refused import Refused
@@ -12,8 +10,7 @@ from .refused import Refused
 FOLDER, FILES, TABLE = "folder", "files", "table"
 
 
-@dataclass
-class Plan:
+class Plan:  # no dataclass: importing those takes as long as a hundred small mini-batches
     """Times in seconds, thresholds -1 for "any number"; paths are absolute, entry_script is relative to the working directory."""
 
     entry_script: str
@@ -37,6 +34,11 @@ class Plan:
     metrics_prefix: str = ""
     dataframe_header: bool = False
 
+    def __init__(self, entry_script: str, input: str, input_kind: str, **given: Any):
+        given |= {"entry_script": entry_script, "input": input, "input_kind": input_kind}
+        for name in Plan.__annotations__:
+            setattr(self, name, given[name] if name in given else getattr(Plan, name))
+
     @property
     def tries(self) -> int:
         return self.max_retries + 1
@@ -46,21 +48,22 @@ def read_plan(path: str, arguments: list[str]) -> Plan:
     """Raises Refused for an argument of ours that makes no sense. The script sees all arguments, ours too."""
     with open(path, encoding="utf-8") as source:
         document: dict[str, Any] = json.load(source)
-    known = {field.name for field in fields(Plan)}
-    plan = Plan(**{name: value for name, value in document.items() if name in known})
-    for name, value in vars(_parser().parse_known_args(arguments)[0]).items():
-        if value is not None and name in known:
-            setattr(plan, name, value)
+    plan = Plan(**document)
+    if any(argument.startswith("--") for argument in arguments):
+        for name, value in vars(_parser().parse_known_args(arguments)[0]).items():
+            if value is not None:
+                setattr(plan, name, value)
     return plan
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise Refused(f"program_arguments: {message}")
+def _parser() -> Any:
+    import argparse  # most jobs have no argument of ours
 
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> Any:
+            raise Refused(f"program_arguments: {message}")
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(add_help=False, allow_abbrev=False)
+    parser = Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("--error_threshold", type=_number(-1), dest="error_threshold")
     parser.add_argument("--allowed_failed_percent", type=_number(0, 100, float), dest="allowed_failed_percent")
     parser.add_argument("--task_overhead_timeout", type=_number(1), dest="overhead_timeout_s")
@@ -75,7 +78,9 @@ def _number(least: float, most: float = 2**31 - 1, kind: Any = int) -> Any:
     def read(text: str) -> Any:
         value = kind(text)
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+            from argparse import ArgumentTypeError
+
+            raise ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
         return value
 
     read.__name__ = "number"
@@ -84,5 +89,7 @@ def _number(least: float, most: float = 2**31 - 1, kind: Any = int) -> Any:
 
 def _truth(text: str) -> bool:
     if text.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise argparse.ArgumentTypeError(f"'{text}' is neither True nor False")
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"'{text}' is neither True nor False")
     return text.lower() in ("true", "1", "yes")

@@ -36,8 +36,8 @@ class Slot:
         self.killed = ""  # why we have killed it
         self._reader = messages.Reader()
 
-    def start(self, serial: int, arguments: list[str], start: dict[str, Any], limit_s: float) -> None:
-        """A new process, the serial-th of the job."""
+    def spawn(self, serial: int, arguments: list[str]) -> None:
+        """A new process, the serial-th of the job. It does nothing yet but load itself."""
         self.name, node = f"process{serial:03d}", str(self.node)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
@@ -53,8 +53,19 @@ class Slot:
                 os.close(stream)
         self.link, self._reader = ours, messages.Reader()
         self.state, self.batch, self.killed = STARTING, None, ""
+
+    def begin(self, start: dict[str, Any], limit_s: float) -> None:
+        """Lets it load the user's script and call init()."""
         self.deadline = time.monotonic() + limit_s
-        self.send({"start": {**start, "node": node, "process": self.name}})
+        self.send({"start": {**start, "node": str(self.node), "process": self.name}})
+
+    def dismiss(self) -> None:
+        """Ends one that was not let begin, and what there is of its logs."""
+        self.kill()
+        self.process.wait()
+        self.bury()
+        for stream in ("stdout", "stderr"):
+            os.unlink(_log_path(stream, str(self.node), f"{self.name}.{stream}.txt"))
 
     def send(self, header: dict[str, Any]) -> None:
         """A worker that is gone is not told; its end is seen elsewhere."""
@@ -133,7 +144,20 @@ def slots(instances: int, per_instance: int, env: dict[str, str], cores: int) ->
     return out
 
 
+def end(slots: list[Slot]) -> None:
+    """Kills whatever of them still runs."""
+    for slot in slots:
+        if slot.state != GONE:
+            slot.kill()
+            slot.process.wait()
+            slot.bury()
+
+
+def _log_path(stream: str, node: str, name: str) -> str:
+    return os.path.join(LOGS, "user", stream, node, name)
+
+
 def _log(stream: str, node: str, name: str) -> int:
-    path = os.path.join(LOGS, "user", stream, node, name)
+    path = _log_path(stream, node, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -42,6 +42,23 @@ class TestDone:
         run = Run(tmp_path, script("def run(b, mini_batch_context):\n    c = mini_batch_context\n    return [f'{c.minibatch_index} {c.mini_batch_index} {c.partition_key_value}']\n"), mini_batch_size=1)
         assert run.rows == ["0 0 None", "1 1 None", "2 2 None"]
 
+    @pytest.mark.parametrize(("head", "gets"), [
+        ("def run(b)", 1), ("def run(*given)", 2), ("def run(b, *more)", 2), ("def run(b, *, c=None)", 1), ("run = lambda b: [str(len([b]))]\ndef other(b, c)", 1),
+        ("import functools\n@functools.wraps(lambda b, c: 0)\ndef run(*given)", 2),
+        ("import functools\n@functools.wraps(lambda b: 0)\ndef run(*given)", 1),
+        ("class Runs:\n    def __call__(self, b, c): return [str(2)]\nrun = Runs()\ndef other(b)", 2),
+    ])
+    def test_how_many_arguments_run_is_given(self, tmp_path, head, gets):
+        write_files(tmp_path, 1)
+        given = "given" if "given" in head else "[b, *more]" if "more" in head else "[b]"
+        run = Run(tmp_path, script(f"{head}: return [str(len({given}))]\n"))
+        assert run.rows == [str(gets)], run.out
+
+    def test_of_a_worker_that_is_not_needed_nothing_is_left(self, tmp_path):
+        write_files(tmp_path, 1)
+        run = Run(tmp_path, script("def run(b): return names(b)\n"))
+        assert run.code == 0 and [path.name for path in (tmp_path / "logs/user/stdout/0").iterdir()] == ["process000.stdout.txt"]
+
     def test_a_partition_is_a_mini_batch_with_its_keys(self, tmp_path):
         for path in ("red/1/a", "red/1/b", "blue/2/c"):
             (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -245,6 +262,7 @@ class TestStarts:
         (tmp_path / "in").mkdir()
         run = Run(tmp_path, script("def run(b): return b\n"))
         assert run.code == 1 and "There is nothing to do" in run.log("job_result.txt")
+        assert not list((tmp_path / "logs").rglob("process*"))
 
     def test_an_argument_of_ours_that_makes_no_sense(self, tmp_path):
         write_files(tmp_path, 1)

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.measure import Row, alternate, main
+from bench.measure import Row, alternate
 from lazward.orchestration.job_parallel import RUNNER
 
 FILES, AT_A_TIME = 10_000, 20
@@ -69,7 +69,7 @@ def rows(quick: bool) -> list[Row]:
             assert (root / "rows.txt").read_text() == (root / "pool.txt").read_text()
             for at, what in ((0, ""), (1, ", CPU of all processes")):
                 found.append(Row(
-                    f"parallel job, {FILES:,} files of {work}{what}", [t[at] for t in times["runner"]], f"`multiprocessing.Pool({processes})`", [t[at] for t in times["pool"]], "s", "at most 1.2x",
+                    f"parallel job, {FILES:,} files of {work}{what}", [t[at] for t in times["runner"]], f"`multiprocessing.Pool({processes})`", [t[at] for t in times["pool"]], "s", "" if what else "at most 1.2x",
                 ))
     return found
 
@@ -81,6 +81,3 @@ def timed(command: list[str], root: Path) -> tuple[float, float]:
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
-
-if __name__ == "__main__":
-    main(rows, __doc__)

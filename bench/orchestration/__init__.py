@@ -1,0 +1,1 @@
+"""The job engine against its peers: see __main__.py."""
