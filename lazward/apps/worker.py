@@ -39,7 +39,7 @@ def build_runtime(settings: Settings, db: Database) -> Runtime:
     blobs = build_blobs(settings, db)
     return Runtime(
         db=db, blobs=blobs, executor=executor,
-        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download, gpus={"cpu": False, "cuda": True}.get(settings.torch_backend)),
+        environments=EnvironmentCache(layout.envs, python_downloads=settings.allow_python_download, strict=settings.environments_strict, gpus={"cpu": False, "cuda": True}.get(settings.torch_backend)),
         admission=Admission(limited(executor.capacity(), settings), limits_of(settings), QueueTeller(db, blobs, time.time)), settings=settings, tokens=authority, now=time.time, master_key=master_key,
         data_dir=layout.root, vault=vault, gateway=gateway,
     )

@@ -67,6 +67,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # Environments of jobs and deployments
     allow_python_download: Annotated[bool, _doc(
         "Whether a Python version that an environment asks for, and this machine lacks, may be downloaded by uv.")] = False
+    environments_strict: Annotated[bool, _doc(
+        "Whether an environment fails whose versions cannot be had for the Python of this machine. Else, where the Python asked for is not here, "
+        "the nearest versions are taken, and the job's log and properties say which.")] = False
     torch_backend: Annotated[Literal["auto", "cpu", "cuda"], _doc(
         "Which PyTorch builds environments get: `auto` takes CPU builds where the machine has no GPU, `cpu` and `cuda` decide it.")] = "auto"
 

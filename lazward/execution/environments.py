@@ -23,12 +23,13 @@ from lazward.execution.interpreters import OLDEST, Interpreters
 from lazward.execution.overlay import Environment, hold, job_overlay, release
 from lazward.execution.pip_settings import IndexSettings, read_settings, tool_environment
 from lazward.execution.prune import Pruned, holders, prune
-from lazward.execution.resolve import FAILED, Resolution, Resolver, explained, reason_of
+from lazward.execution.resolution import FAILED, Resolution
+from lazward.execution.resolve import Resolver, explained, reason_of
 from lazward.execution.uv_tool import Uv, find_uv
 
 __all__ = ["Environment", "EnvironmentCache", "Pruned", "hold", "job_overlay", "release"]
 
-_FORMAT = 1  # counts up when the same request has to be resolved anew
+_FORMAT = 2  # counts up when the same request has to be resolved anew
 _FOLDERS = ("envs", "resolved", "uses", "locks", "logs", "tmp")
 Log = Callable[[str], None]
 
@@ -52,12 +53,13 @@ class EnvironmentCache:
     gpus              whether CUDA builds are wanted; default: whether this machine has a GPU
     python_downloads  whether `uv python install` may fetch a missing version
     oldest_python     older versions asked for are replaced by the nearest newer one
+    strict            never takes other versions than those asked for by name
     lock_max_age_s    resolve anew after this time; default never: a lock stays until `rebuild`
     """
 
     def __init__(
         self, root: Path, uv: Path | None = None, *, environ: Mapping[str, str] = os.environ, gpus: bool | None = None,
-        python_downloads: bool = False, oldest_python: tuple[int, int] = OLDEST, lock_max_age_s: float | None = None,
+        python_downloads: bool = False, oldest_python: tuple[int, int] = OLDEST, strict: bool = False, lock_max_age_s: float | None = None,
     ):  # fmt: skip
         self.root = root.absolute()
         for name in _FOLDERS:
@@ -66,7 +68,7 @@ class EnvironmentCache:
         self.uv = Uv(uv or find_uv(), tool_environment(self.environ) | self._cache_variables())
         self.interpreters = Interpreters(self.root / "interpreters.json", self.environ, oldest_python)
         self.gpus = has_gpu() if gpus is None else gpus
-        self.python_downloads, self.lock_max_age_s = python_downloads, lock_max_age_s
+        self.python_downloads, self.strict, self.lock_max_age_s = python_downloads, strict, lock_max_age_s
 
     async def ensure(
         self, packages: PackageSet, log: Log, extra: Sequence[str] = (), *, context: Path | None = None, rebuild: bool = False
@@ -139,7 +141,7 @@ class EnvironmentCache:
             shutil.rmtree(left, ignore_errors=True)
         work = self._temporary(f"resolve-{request}")
         try:
-            resolver = Resolver(self.uv, self.interpreters, settings, work, self.gpus, log)
+            resolver = Resolver(self.uv, self.interpreters, settings, work, self.gpus, log, self.strict)
             resolution = await resolver.resolve(packages, extra, context)
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -206,13 +208,13 @@ class EnvironmentCache:
         path = self.root / "envs" / resolved.key
         resolution = resolved.resolution
         return Environment(path, path / "bin" / "python", path / "bin", resolved.key, resolution.python.version, resolution.lock,
-                           resolution.notes)  # fmt: skip
+                           resolution.notes, resolution.loosened)  # fmt: skip
 
     def _request_hash(self, packages: PackageSet, extra: Sequence[str], settings: IndexSettings, context: Path | None) -> str:
         local = [r for r in packages.requirements if r.startswith("context:")]
         parts = [
             _FORMAT, packages.python, packages.requirements, packages.soft, packages.constraints, packages.cpu_only, tuple(extra),
-            settings.fingerprint(), self.gpus, self.interpreters.oldest, [digest_of(context, r) for r in local],
+            settings.fingerprint(), self.gpus, self.strict, self.interpreters.oldest, [digest_of(context, r) for r in local],
         ]  # fmt: skip
         return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:40]
 

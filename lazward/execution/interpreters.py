@@ -14,6 +14,7 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 OLDEST = (3, 8)  # older ones can neither install current pip nor run what Lazward starts beside user code
+_FIRST, _NEWEST = 6, 100  # minor versions that ranges are understood of
 _NAME = re.compile(r"^python3\.(\d+)$")
 _QUERY = (
     "import json,platform,sys,sysconfig\n"
@@ -37,11 +38,13 @@ class Interpreter(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Interpreters to try, best first. `exact` is False when the version asked for is not on this machine: `note` says so."""
+    """Interpreters to try, best first. `exact` is False when the version asked for is not on this machine: `note` says so, and `asked`
+    is that version's "3.8"."""
 
     candidates: tuple[Interpreter, ...]
     exact: bool = True
     note: str = ""
+    asked: str = ""
 
 
 class Interpreters:
@@ -70,7 +73,12 @@ class Interpreters:
             interpreter = await self._first(found[minor])
             if interpreter and interpreter.version in specifiers:
                 candidates.append(interpreter)
-        return Choice(tuple(candidates[:5]), note="" if candidates else f"no Python {request} is on this machine")
+        if candidates:
+            return Choice(tuple(candidates[:5]))
+        inside = [minor for minor in range(_FIRST, _NEWEST) if _touches(specifiers, minor)]
+        if not inside:
+            return Choice((), note=f"no Python {request} is on this machine")
+        return await self._nearest(request, inside[-1] if max(found) > inside[-1] else inside[0], found)
 
     async def _definite(self, request: str, minor: int, found: dict[int, list[Path]]) -> Choice:
         wanted = found.get(minor, [])
@@ -80,6 +88,10 @@ class Interpreters:
         if first:
             note = "" if first.version.startswith(request) else f"Python {request} was asked for, {first.version} is taken"
             return Choice((first,), note=note)
+        return await self._nearest(request, minor, found)
+
+    async def _nearest(self, request: str, minor: int, found: dict[int, list[Path]]) -> Choice:
+        """In place of 3.`minor`, which is not here: the nearest newer, else the nearest older."""
         others = sorted((m for m in found if m != minor), key=lambda m: (m < minor, abs(m - minor)))
         for other in others:
             interpreter = await self._first(found[other])
@@ -87,7 +99,7 @@ class Interpreters:
                 old = (3, minor) < self.oldest
                 why = f"is older than {self.oldest[0]}.{self.oldest[1]}, the oldest in use" if old else "is not on this machine"
                 note = f"Python {request} was asked for and {why}: {interpreter.version} is taken"
-                return Choice((interpreter,), exact=False, note=note)
+                return Choice((interpreter,), exact=False, note=note, asked=f"3.{minor}")
         return Choice((), note=f"no Python {request} is on this machine")
 
     def paths(self) -> dict[int, list[Path]]:
@@ -104,9 +116,15 @@ class Interpreters:
         return found
 
     def has(self, request: str) -> bool:
-        """Whether a file of the definite version asked for is there, without running it."""
+        """Whether a file of a version asked for is there, without running it."""
         definite = re.fullmatch(r"3\.(\d+)(?:\.\d+)*", request)
-        return bool(definite) and int(definite.group(1)) in self.paths()
+        if definite:
+            return int(definite.group(1)) in self.paths()
+        try:
+            specifiers = SpecifierSet(request)
+        except InvalidSpecifier:
+            return False
+        return any(_touches(specifiers, minor) for minor in self.paths())
 
     def _folders(self) -> list[Path]:
         home = Path(self.environ.get("HOME", "/nonexistent"))
@@ -161,6 +179,11 @@ class Interpreters:
         temporary = self.cache.with_suffix(f".{os.getpid()}")
         temporary.write_text(json.dumps(known))
         temporary.replace(self.cache)
+
+
+def _touches(specifiers: SpecifierSet, minor: int) -> bool:
+    """Whether a range has versions of 3.`minor`."""
+    return any(specifiers.contains(f"3.{minor}.{patch}") for patch in range(40))
 
 
 def _newest_first(folder: Path) -> tuple[int, ...]:

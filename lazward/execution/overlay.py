@@ -22,7 +22,7 @@ _NOT_COPIED = ("python", "activate", "deactivate", "pydoc.bat")
 
 class Environment(msgspec.Struct, frozen=True):
     """A ready environment: `path` the virtual environment, `lock` its packages with versions and hashes, `notes` what is different
-    from what was asked for."""
+    from what was asked for, `loosened` the versions among it: "numpy 1.21.2 -> 1.23.2"."""
 
     path: Path
     python: Path
@@ -31,6 +31,7 @@ class Environment(msgspec.Struct, frozen=True):
     python_version: str
     lock: str
     notes: tuple[str, ...] = ()
+    loosened: tuple[str, ...] = ()
 
     @property
     def site_packages(self) -> Path:

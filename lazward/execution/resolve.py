@@ -5,44 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import msgspec
-from packaging.requirements import Requirement
 
 from lazward.contract.errors import ArmError
 from lazward.domain.package_set import PackageSet, requirement_name
 from lazward.execution.cpu_builds import COMPANIONS, cuda_packages, local_cpu_builds
 from lazward.execution.interpreters import Choice, Interpreter, Interpreters
+from lazward.execution.loosening import loosen
 from lazward.execution.pip_settings import IndexSettings
+from lazward.execution.resolution import FAILED, Request, Resolution, Unsatisfiable, locked_names, noted
 from lazward.execution.uv_tool import Uv
 
-FAILED = "EnvironmentBuildFailed"
 _MAX_REASON = 1800
 _TORCH_HOST = "https://download.pytorch.org/whl/cpu"
 Log = Callable[[str], None]
 
 
-class Resolution(msgspec.Struct, frozen=True):
-    """`lock` is a requirements file with versions and hashes, `arguments` what its installation needs besides; `notes` say what was
-    taken differently from what was asked for; `fallback` that another Python was taken than the one asked for."""
-
-    lock: str
-    python: Interpreter
-    arguments: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    fallback: bool = False
-
-
-class Unsatisfiable(Exception):
-    """The resolver found no set of versions, or a package could not be built; the reason is the resolver's."""
-
-
 class Resolver:
-    """Resolves one package set. `gpus` False prefers builds without CUDA; `context` is the folder of `context:` paths."""
+    """Resolves one package set. `gpus` False prefers builds without CUDA; `strict` never loosens what was asked for by name."""
 
-    def __init__(self, uv: Uv, interpreters: Interpreters, settings: IndexSettings, work: Path, gpus: bool, log: Log):
+    def __init__(
+        self, uv: Uv, interpreters: Interpreters, settings: IndexSettings, work: Path, gpus: bool, log: Log, strict: bool = False
+    ):  # fmt: skip
         self.uv, self.interpreters, self.settings, self.work, self.gpus, self.log = uv, interpreters, settings, work, gpus, log
+        self.strict = strict
         self._calls = 0
 
     async def resolve(self, packages: PackageSet, extra: Sequence[str] = (), context: Path | None = None) -> Resolution:
@@ -50,64 +38,88 @@ class Resolver:
         choice = await self.interpreters.choose(packages.python)
         if not choice.candidates:
             raise ArmError(400, FAILED, f"{choice.note[:1].upper()}{choice.note[1:]}.", "python")
-        request = _Request(packages, tuple(extra), context)
+        request = Request(packages, tuple(extra), context)
         try:
-            found = await self._with_any(choice, request)
+            found, request = await self._with_any(choice, request)
         except Unsatisfiable as error:
             newer = await self._image_on_newer_python(choice, request)
             if newer is None:
                 raise explained(str(error), packages, choice.note) from None
             found = newer
-        found = msgspec.structs.replace(found, fallback=not choice.exact)
+        loosened = found.loosened
         if choice.note:
             found = msgspec.structs.replace(found, notes=(choice.note, *found.notes))
         if not self.gpus or packages.cpu_only:
             found = await self._for_cpu(found, request)
-        return await self._unmixed(found, request)
+        found = await self._unmixed(found, request)
+        return msgspec.structs.replace(found, fallback=not choice.exact, loosened=loosened)
 
-    async def _with_any(self, choice: Choice, request: _Request) -> Resolution:
+    async def _with_any(self, choice: Choice, request: Request) -> tuple[Resolution, Request]:
         """The Python asked for builds from source where it must. Where another one was taken, or several fit, wheels come first: a
         source build of an old version on a new Python takes minutes and fails."""
         first = choice.candidates[0]
+        if choice.asked and not self.strict and request.packages.requirements:
+            return await self._in_place_of(choice, request)
         if (choice.exact and len(choice.candidates) == 1) or request.needs_build:
-            return await self._ladder(request, first)
+            return await self.ladder(request, first), request
         reason: Unsatisfiable | None = None
         for candidate in choice.candidates:
             try:
-                found = await self._ladder(request, candidate, wheels_only=True)
+                found = await self.ladder(request, candidate, wheels_only=True)
             except Unsatisfiable as error:
                 reason = reason or error
                 continue
             if candidate != first:
                 note = f"Python {candidate.version} is taken: the packages have no wheels for {first.version}"
                 found = msgspec.structs.replace(found, notes=(note, *found.notes))
-            return found
+            return found, request
         if reason is not None and "build" not in str(reason) and "wheel" not in str(reason):
             raise reason
-        return await self._ladder(request, first)
+        return await self.ladder(request, first), request
 
-    async def _image_on_newer_python(self, choice: Choice, request: _Request) -> Resolution | None:
+    async def _in_place_of(self, choice: Choice, request: Request) -> tuple[Resolution, Request]:
+        """With another Python than the one asked for: as it was asked for where wheels have it, else loosened."""
+        python = choice.candidates[0]
+        if not request.needs_build:
+            try:
+                return await self.ladder(request, python, wheels_only=True), request
+            except Unsatisfiable:
+                pass
+        found, request = await loosen(self, request, choice.asked, python, self.log)
+        if not found.loosened:
+            return found, request
+        count = f"{len(found.loosened)} version{'s' if len(found.loosened) > 1 else ''}"
+        note = (
+            f"WARNING: {count} that the environment asks for cannot be had for Python {python.version}; the nearest are taken: "
+            f"{', '.join(found.loosened)} (install Python {choice.asked} to have them as they are; the setting environments_strict forbids this)"
+        )
+        loosened = (f"python {choice.asked} -> {python.version}", *found.loosened)
+        return msgspec.structs.replace(found, notes=(note, *found.notes), loosened=loosened), request
+
+    async def _image_on_newer_python(self, choice: Choice, request: Request) -> Resolution | None:
         """An image's packages that the image's Python no longer gets."""
         if request.hard or not request.packages.soft:
             return None
         first = choice.candidates[0]
         for python in await self._newer(first):
             try:
-                found = await self._ladder(request, python)
+                found = await self.ladder(request, python)
             except Unsatisfiable:
                 continue
-            return _noted(found, f"Python {python.version} is taken: the image's packages are not to be had for {first.version}")
+            return noted(found, f"Python {python.version} is taken: the image's packages are not to be had for {first.version}")
         return None
 
     async def _newer(self, python: Interpreter) -> list[Interpreter]:
         choice = await self.interpreters.choose(f">{python.minor[0]}.{python.minor[1]}.999")
         return sorted(choice.candidates, key=lambda c: c.minor)
 
-    async def _ladder(self, request: _Request, python: Interpreter, wheels_only: bool = False, more: Sequence[str] = ()) -> Resolution:
+    async def ladder(
+        self, request: Request, python: Interpreter, wheels_only: bool = False, more: Sequence[str] = (), prefer: str = ""
+    ) -> Resolution:
         """What the image brought is loosened step by step until it fits beside what must hold."""
         levels = request.levels()
         try:
-            return Resolution(await self._compile(request, levels[0][1], python, wheels_only, more), python)
+            return Resolution(await self.compile(request, levels[0][1], python, wheels_only, more, prefer), python)
         except Unsatisfiable as error:
             if len(levels) == 1:
                 raise
@@ -115,21 +127,22 @@ class Resolver:
         # What must hold alone: where that fails, no loosening helps.
         last = levels[-1]
         if request.hard:
-            lock = await self._compile(request, last[1], python, wheels_only, more)
+            lock = await self.compile(request, last[1], python, wheels_only, more, prefer)
         else:
             lock = ""
         for note, soft in levels[1:-1]:
             try:
-                return Resolution(await self._compile(request, soft, python, wheels_only, more), python, notes=(note,))
+                return Resolution(await self.compile(request, soft, python, wheels_only, more, prefer), python, notes=(note,))
             except Unsatisfiable:
                 continue
         if not lock:
             raise first
         return Resolution(lock, python, notes=(last[0],))
 
-    async def _compile(
-        self, request: _Request, soft: Sequence[str], python: Interpreter, wheels_only: bool, more: Sequence[str]
+    async def compile(
+        self, request: Request, soft: Sequence[str], python: Interpreter, wheels_only: bool, more: Sequence[str], prefer: str = ""
     ) -> str:
+        """A lock. more: options of uv, and constraints. prefer: a lock whose versions are kept where they fit."""
         self._calls += 1
         source, limits = self.work / f"requirements-{self._calls}.in", self.work / f"constraints-{self._calls}.txt"
         source.write_text("\n".join([*request.lines(), *soft]) + "\n")
@@ -140,6 +153,10 @@ class Resolver:
         for path in self.settings.constraint_files:
             arguments += ["-c", path]
         arguments += self.settings.arguments() + [m for m in more if m.startswith("--")]
+        if prefer:
+            preferred = self.work / f"preferred-{self._calls}.txt"
+            preferred.write_text(prefer)
+            arguments += ["--output-file", str(preferred)]
         if wheels_only:
             arguments += ["--only-binary", ":all:"]
         else:
@@ -156,27 +173,27 @@ class Resolver:
             raise Unsatisfiable(reason)
         raise ArmError(400, FAILED, f"The environment could not be resolved: {reason}")
 
-    async def _for_cpu(self, found: Resolution, request: _Request) -> Resolution:
+    async def _for_cpu(self, found: Resolution, request: Request) -> Resolution:
         """Without a GPU, builds without CUDA: gigabytes less, the same answers."""
         cuda = cuda_packages(found.lock)
         if not cuda or "UV_TORCH_BACKEND" in self.uv.environ:
             return found
-        if "torch" not in _locked_names(found.lock):
+        if "torch" not in locked_names(found.lock):
             return await self._without_nccl(found, request, cuda)
         return (
             await self._local_cpu(found, request, found.python)
             or await self._pytorch_index(found, request)
             or await self._local_cpu_elsewhere(found, request)
-            or _noted(found, f"no build of torch without CUDA was found: {len(cuda)} CUDA packages are installed, though this "
+            or noted(found, f"no build of torch without CUDA was found: {len(cuda)} CUDA packages are installed, though this "
                                   "machine has no GPU (a folder of CPU wheels in find-links, or UV_TORCH_BACKEND, changes that)")
         )  # fmt: skip
 
-    async def _local_cpu(self, found: Resolution, request: _Request, python: Interpreter) -> Resolution | None:
+    async def _local_cpu(self, found: Resolution, request: Request, python: Interpreter) -> Resolution | None:
         """A CPU build in a folder of find-links, where everything compiled against torch has one too."""
         for version in local_cpu_builds(self.settings.local_find_links(), "torch", python)[:3]:
             limits = [f"torch=={version}"]
             reduced = request
-            for companion in sorted(COMPANIONS & _locked_names(found.lock)):
+            for companion in sorted(COMPANIONS & locked_names(found.lock)):
                 builds = local_cpu_builds(self.settings.local_find_links(), companion, python)
                 if builds:
                     limits.append(f"{companion}=={builds[0]}")
@@ -185,19 +202,19 @@ class Resolver:
                 else:
                     return None
             try:
-                better = await self._ladder(reduced, python, more=limits)
+                better = await self.ladder(reduced, python, more=limits)
             except (Unsatisfiable, ArmError):
                 continue
             dropped = sorted({requirement_name(s) for s in request.packages.soft} - {requirement_name(s) for s in reduced.packages.soft})
             note = f"this machine has no GPU: torch {version} of the find-links folder is taken"
             if dropped:
                 note += f"; {', '.join(dropped)} has no CPU build there and is left out"
-            return _noted(msgspec.structs.replace(better, notes=found.notes + better.notes), note)
+            return noted(msgspec.structs.replace(better, notes=found.notes + better.notes), note)
         return None
 
-    async def _unmixed(self, found: Resolution, request: _Request) -> Resolution:
+    async def _unmixed(self, found: Resolution, request: Request) -> Resolution:
         """A CPU build of torch beside a companion built for CUDA fails at import: one of the two has to go."""
-        mixed = sorted(c for c in COMPANIONS & _locked_names(found.lock) if not re.search(rf"(?m)^{c}==\S+\+cpu", found.lock))
+        mixed = sorted(c for c in COMPANIONS & locked_names(found.lock) if not re.search(rf"(?m)^{c}==\S+\+cpu", found.lock))
         torch = re.search(r"(?m)^torch==(\S+\+cpu)", found.lock)
         if not torch or not mixed or found.arguments:
             return found
@@ -206,38 +223,38 @@ class Resolver:
             request = request.without(companion)
         limits = [] if soft == mixed else [f"torch!={torch.group(1)}"]
         try:
-            better = await self._ladder(request, found.python, more=limits)
+            better = await self.ladder(request, found.python, more=limits)
         except (Unsatisfiable, ArmError):
             return found
         note = f"{', '.join(mixed)} has no CPU build beside torch {torch.group(1)}: "
         note += "it is left out" if soft == mixed else "torch is taken with CUDA"
         if limits:  # `==8.0` means 8.0+cpu as well, and prefers it
             better = msgspec.structs.replace(better, lock=re.sub(r"(?m)^torch==", "torch===", better.lock))
-        return _noted(msgspec.structs.replace(better, notes=found.notes + better.notes), note)
+        return noted(msgspec.structs.replace(better, notes=found.notes + better.notes), note)
 
-    async def _local_cpu_elsewhere(self, found: Resolution, request: _Request) -> Resolution | None:
+    async def _local_cpu_elsewhere(self, found: Resolution, request: Request) -> Resolution | None:
         """The image's torch on a newer Python for which there is a CPU build here; never where torch was asked for by name."""
         if request.hard and not request.soft_only("torch"):
             return None
         for python in await self._newer(found.python):
             better = await self._local_cpu(found, request, python)
             if better:
-                return _noted(better, f"Python {python.version} is taken, for which there is a CPU build of torch here")
+                return noted(better, f"Python {python.version} is taken, for which there is a CPU build of torch here")
         return None
 
-    async def _pytorch_index(self, found: Resolution, request: _Request) -> Resolution | None:
+    async def _pytorch_index(self, found: Resolution, request: Request) -> Resolution | None:
         """PyTorch's own index of CPU builds, where it can be reached."""
         if self.settings.no_index or self.uv.environ.get("UV_OFFLINE") or not await self.uv.reaches(_TORCH_HOST):
             return None
         arguments = ("--torch-backend", "cpu")
         try:
-            better = await self._ladder(request, found.python, more=["--torch-backend=cpu"])
+            better = await self.ladder(request, found.python, more=["--torch-backend=cpu"])
         except (Unsatisfiable, ArmError):
             return None
         better = msgspec.structs.replace(better, arguments=arguments, notes=found.notes + better.notes)
-        return _noted(better, f"this machine has no GPU: the CPU builds of {urlsplit(_TORCH_HOST).hostname} are taken")
+        return noted(better, f"this machine has no GPU: the CPU builds of {urlsplit(_TORCH_HOST).hostname} are taken")
 
-    async def _without_nccl(self, found: Resolution, request: _Request, cuda: Sequence[str]) -> Resolution:
+    async def _without_nccl(self, found: Resolution, request: Request, cuda: Sequence[str]) -> Resolution:
         """XGBoost loads NCCL only on GPUs, yet its wheel asks for those hundreds of megabytes."""
         nccl = [name for name in cuda if name.startswith("nvidia-nccl")]
         if len(nccl) != len(cuda) or any(name in {requirement_name(r) for r in request.hard} for name in nccl):
@@ -245,89 +262,11 @@ class Resolver:
         excludes = self.work / "excludes.txt"
         excludes.write_text("\n".join(nccl) + "\n")
         try:
-            better = await self._ladder(request, found.python, more=[f"--excludes={excludes}"])
+            better = await self.ladder(request, found.python, more=[f"--excludes={excludes}"])
         except (Unsatisfiable, ArmError):
             return found
         better = msgspec.structs.replace(better, notes=found.notes + better.notes)
-        return _noted(better, f"this machine has no GPU: {', '.join(nccl)} is left out")
-
-
-class _Request(msgspec.Struct, frozen=True):
-    """A package set with what Lazward adds to it."""
-
-    packages: PackageSet
-    extra: tuple[str, ...]
-    context: Path | None
-
-    @property
-    def hard(self) -> tuple[str, ...]:
-        return (*self.packages.requirements, *self.extra)
-
-    @property
-    def needs_build(self) -> bool:
-        """Whether something can only be had by building it: a repository, an archive, a folder."""
-        return any(re.match(r"^(git|hg|svn|bzr)\+|^context:(?!.*\.whl)", r) or " @ git+" in r for r in self.hard)
-
-    def lines(self) -> list[str]:
-        return [self._located(r) for r in self.hard]
-
-    def _located(self, requirement: str) -> str:
-        if not requirement.startswith("context:"):
-            return requirement
-        if self.context is None:
-            raise ArmError(400, FAILED, f"`{requirement}` is a file of the build context, which is not at hand.", requirement)
-        path, bracket, extras = requirement.removeprefix("context:").partition("[")
-        absolute = (self.context / path).resolve()
-        if not absolute.is_relative_to(self.context.resolve()) or not absolute.exists():
-            raise ArmError(400, FAILED, f"`{path}` is not in the build context.", requirement)
-        text = str(absolute)
-        return (f"file://{quote(text)}" if " " in text else text) + bracket + extras
-
-    def levels(self) -> list[tuple[str, tuple[str, ...]]]:
-        """(note, soft requirements) from the image's own versions to none of them. pip is always there; setuptools before 81 carries
-        pkg_resources, which many packages of the years before 2025 import without saying so."""
-        asked = {requirement_name(r) for r in self.hard}
-        soft = tuple(s for s in self.packages.soft if requirement_name(s) not in asked)
-        pip = () if "pip" in asked else ("pip",)
-        tools = (*pip, *(() if "setuptools" in asked else ("setuptools<81",)))
-        found = [
-            ("", (*soft, *tools)),
-            ("a newer setuptools is taken: another package needs it", (*soft, *(t.split("<")[0] for t in tools))),
-            ("the image's versions do not fit here: newer ones of the same packages are taken", (*(_at_least(s) for s in soft), *pip)),
-            ("the image's versions do not fit here: any version of the same packages is taken", (*(_name_only(s) for s in soft), *pip)),
-            ("the image's other packages do not fit beside what is asked for and are left out", pip),
-        ]
-        if not soft:
-            found = [found[0], found[1], ("setuptools is not to be had and is left out", pip)]
-        seen: set[tuple[str, ...]] = set()
-        kept = [level for level in found if not (level[1] in seen or seen.add(level[1]))]
-        return kept if self.hard or not soft else kept[:-1]  # an image without its packages is no answer
-
-    def soft_only(self, name: str) -> bool:
-        return name not in {requirement_name(r) for r in self.hard} and name in {requirement_name(s) for s in self.packages.soft}
-
-    def without(self, name: str) -> _Request:
-        soft = tuple(s for s in self.packages.soft if requirement_name(s) != name)
-        return msgspec.structs.replace(self, packages=msgspec.structs.replace(self.packages, soft=soft))
-
-
-def _noted(found: Resolution, note: str) -> Resolution:
-    return msgspec.structs.replace(found, notes=(*found.notes, note))
-
-
-def _at_least(soft: str) -> str:
-    """`x==1.5.*` and `x~=1.5.0` become `x>=1.5`; upper limits stay."""
-    return re.sub(r"(==|~=)(\d+(?:\.\d+)*?)(?:\.\*|\.0)?(?=,|;|$)", r">=\2", soft)
-
-
-def _name_only(soft: str) -> str:
-    requirement = Requirement(soft)
-    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-    return requirement.name + extras
-
-
-def _locked_names(lock: str) -> set[str]:
-    return {requirement_name(line.split(" ", 1)[0]) for line in lock.splitlines() if line[:1].isalnum()}
+        return noted(better, f"this machine has no GPU: {', '.join(nccl)} is left out")
 
 
 def reason_of(errors: str) -> str:

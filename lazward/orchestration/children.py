@@ -17,6 +17,7 @@ from lazward.domain.queue.priority import inherited
 from lazward.domain.resource import WriteContext
 from lazward.domain.resources.jobs import JOBS
 from lazward.domain.settings import Settings
+from lazward.orchestration.environments import LOOSENED
 from lazward.orchestration.job_create import context_of, create, draft, insert
 from lazward.orchestration.job_finish import submitter
 from lazward.orchestration.job_submit import record
@@ -50,7 +51,7 @@ def take_over(
     facts, stamp = doc["properties"], timestamp(now)
     said = source.properties.get("properties") or {}
     facts["outputs"] = {**facts["outputs"], **{k: v for k, v in source.properties["outputs"].items() if k != "default"}}
-    facts["properties"] |= {k: v for k, v in said.items() if k.startswith("azureml.pipeline.control")}
+    facts["properties"] |= {k: v for k, v in said.items() if k.startswith("azureml.pipeline.control") or k == LOOSENED}
     facts["properties"] |= {"azureml.isreused": "true", "azureml.reusedrunid": source.name, "azureml.reuse": f"reused: {source.name}, which completed at {source.properties.get('endTimeUtc')}"}
     facts |= {"status": "Completed", "startTimeUtc": stamp, "endTimeUtc": stamp}
     row = insert(tx, ctx, doc, parent)

@@ -58,6 +58,7 @@ async def build(runtime: Runtime, row: Row, generation: int) -> list[Instance]:
     say(f"building the environment of generation {generation}")
     environment = await environments.build(runtime, wanted, say, SERVING_REQUIREMENTS)
     hold(environment, folder)
+    await runtime.db.write(environments.tell_loosened, row.key, environment, runtime.now())
     variables = dict(wanted.packages.env) | {k: str(v) for k, v in (facts.get("environmentVariables") or {}).items()}
     capacity = int((row.doc.get("sku") or {}).get("capacity") or 1)
     sockets = serving.socket_folder(runtime.data_dir)

@@ -31,6 +31,7 @@ from lazward.storage.blobs.records import BlobInfo
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
+LOOSENED = "lazward.environment.loosened"  # property of a job or deployment: versions other than those its environment asks for
 MAX_FILES = 20_000  # of a build context
 LEFT_OVER_S = 86_400.0
 
@@ -80,6 +81,17 @@ async def build(runtime: Runtime, definition: Definition, log: Callable[[str], N
         return await runtime.environments.ensure(packages, log, extra)
     async with _context_folder(runtime, definition.context, local) as folder:
         return await runtime.environments.ensure(packages, log, extra, context=folder)
+
+
+def tell_loosened(tx: Tx, key: str, environment: Environment, now: float) -> None:
+    """Says in the properties of a job or deployment what its environment has instead of what was asked for."""
+    row = resources.get(tx, key)
+    told = "; ".join(environment.loosened)
+    if row is None or (row.properties.get("properties") or {}).get(LOOSENED, "") == told:
+        return
+    kept = {k: v for k, v in (row.properties.get("properties") or {}).items() if k != LOOSENED}
+    row.properties["properties"] = {**kept, LOOSENED: told} if told else kept
+    resources.update(tx, row, now)
 
 
 def check(tx: Tx, workspace: Row, environment_id: str, target: str) -> None:

@@ -38,6 +38,8 @@ async def get_ready(work: Work, runtime: Runtime, job: Row, workspace: Row, fold
             wanted = await environments.definition_of(runtime, workspace.key, asked, "properties.environmentId")
             async with waiting_for(runtime.db, work.now, work.subject, f"Waiting for its environment {_short(asked)} to be built; {BUILD_LOG} shows how far it is."):
                 environment = await environments.build(runtime, wanted, build_log)
+            if environment.loosened:
+                await runtime.db.write(environments.tell_loosened, job.key, environment, work.now())
             say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
             work.at("inputs")
             variables = dict(wanted.packages.env) | {"LAZWARD_JOB_ATTEMPT": str(work.state["attempt"])}

@@ -68,6 +68,18 @@ class TestChoose:
         assert "not on this machine" in newer.note
         assert (await machine.interpreters().choose("3.99")).candidates[0].version == "3.56.1"
 
+    async def test_in_place_of_a_range_that_is_not_here_too(self, machine: Machine) -> None:
+        for version in ("3.50.1", "3.56.1"):
+            machine.add(version)
+        interpreters = machine.interpreters()
+        for request, taken, asked in ((">=3.51,<3.53", "3.56.1", "3.52"), (">=3.57", "3.56.1", "3.57"), ("==3.52.*", "3.56.1", "3.52")):
+            choice = await interpreters.choose(request)
+            assert (choice.candidates[0].version, choice.exact, choice.asked) == (taken, False, asked)
+            assert "not on this machine" in choice.note
+            assert not interpreters.has(request)
+        machine.add("3.52.4")
+        assert machine.interpreters().has(">=3.51,<3.53")
+
     async def test_a_version_that_is_too_old_is_replaced(self, machine: Machine) -> None:
         machine.add("3.7.9")
         choice = await machine.interpreters(oldest=(3, 8)).choose("3.7")
@@ -145,5 +157,6 @@ def test_has_runs_nothing(machine: Machine) -> None:
     machine.add("3.50.1")
     assert machine.interpreters().has("3.50")
     assert not machine.interpreters().has("3.51")
-    assert not machine.interpreters().has(">=3.50")
+    assert machine.interpreters().has(">=3.50")
+    assert not machine.interpreters().has(">=3.51,<3.53")
     assert not machine.runs.exists()

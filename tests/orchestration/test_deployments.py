@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lazward.contract.errors import ArmError
@@ -82,6 +83,16 @@ class TestApply:
         assert len(online.gateway.sockets("one")["blue"]) == 2
         assert await answers(online)
         await one_launch_for_each_instance(online)
+
+    async def test_says_what_versions_it_has_instead_of_those_asked_for(self, online):
+        bare = online.environments.environment
+        for loosened, told in ((("numpy 1.21.2 -> 1.23.2",), "numpy 1.21.2 -> 1.23.2"), ((), None)):
+            online.environments.environment = msgspec.structs.replace(bare, loosened=loosened)
+            deploy(online, MARK=str(told))
+            await online.start()
+            assert await settled(online) == "Succeeded"
+            await online.stop()
+            assert (online.facts(BLUE).get("properties") or {}).get("lazward.environment.loosened") == told
 
     async def test_the_same_again_changes_no_process(self, online):
         deploy(online)

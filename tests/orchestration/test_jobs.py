@@ -7,6 +7,7 @@ import json
 import os
 import time
 
+import msgspec
 import pytest
 
 from lazward.contract.errors import ArmError
@@ -71,6 +72,13 @@ class TestRun:
         assert (facts["status"], facts["error"]["code"], facts["error"]["target"]) == ("Failed", "EnvironmentBuildFailed", "six==99")
         assert "no such package" in await place.log("a", "system_logs/lazward.log")
         assert cleaned(place)
+
+    async def test_versions_other_than_those_asked_for_are_a_property_of_the_job(self, place):
+        place.environments.environment = msgspec.structs.replace(place.environments.environment, loosened=("python 3.8 -> 3.11.7", "numpy 1.21.2 -> 1.23.2"))
+        place.job("a", "echo fine", properties={"mine": "1"})
+        await place.start()
+        facts = await place.over("a")
+        assert (facts["properties"]["lazward.environment.loosened"], facts["properties"]["mine"]) == ("python 3.8 -> 3.11.7; numpy 1.21.2 -> 1.23.2", "1")
 
     async def test_a_named_output_is_registered_once_whoever_finishes(self, place):
         key = place.job("a", "echo data > ${{outputs.o}}/f.txt", outputs={"o": {"jobOutputType": "uri_folder", "assetName": "made"}})

@@ -7,6 +7,7 @@ import random
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
 from lazward.contract.errors import ArmError
@@ -207,6 +208,16 @@ class TestReuse:
         assert said["four"]["a"] == "not reused: the pipeline's settings say force_rerun"
         two = steps(place, f"{HOME}/jobs/two".lower())
         assert two["b"][0].properties["outputs"]["copy"]["uri"] == one["b"][0].properties["outputs"]["copy"]["uri"]
+
+    async def test_what_another_environment_made_stays_known(self, place, add):
+        place.environments.environment = msgspec.structs.replace(place.environments.environment, loosened=("numpy 1.21.2 -> 1.23.2",))
+        for name in ("p", "q"):
+            key = pipeline(place, name, {"a": node(add, {"n": 5})})
+            await place.start()
+            await place.over(name)
+            await place.stop()
+            facts = steps(place, key)["a"][0].properties["properties"]
+            assert (facts["azureml.isreused"], facts["lazward.environment.loosened"]) == (str(name == "q").lower(), "numpy 1.21.2 -> 1.23.2")
 
     async def test_what_is_archived_or_not_deterministic_is_not_reused(self, place, add):
         dice = component(place, "dice", "echo 1", is_deterministic=False)

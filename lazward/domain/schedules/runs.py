@@ -15,7 +15,7 @@ EVENT = "lazward.event"  # property of a job that was run for an event
 
 # Members of a job that its submission or its run added; a new job has its own.
 _NOT_COPIED = frozenset({"status", "startTimeUtc", "endTimeUtc", "error", "exit", "attempts", "waitingFor", "parameters", "isArchived", "provisioningState", "sourceJobId", "displayName"})
-_OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, EVENT, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy"})  # in its `properties`
+_OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, EVENT, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy", "lazward.environment.loosened"})  # in its `properties`
 _MERGED = frozenset({"inputs", "outputs", "settings", "tags", "properties", "environmentVariables"})
 _SERVICE = ("jobServiceType", "port", "nodes", "properties")
 

@@ -67,6 +67,6 @@ def json_reply(status: int, document: Any) -> Reply:
     return Reply(status, json.dumps(document).encode())
 
 
-def message(status: int, text: str, **more: Any) -> Reply:
-    """An error as scoring clients know it: {"message": text}."""
-    return json_reply(status, {"message": text, **more})
+def message(status: int, text: str, error: str = "") -> Reply:
+    """An error as scoring clients know it: {"message": text}. error: what was raised; the SDK reads it as an object with a message."""
+    return json_reply(status, {"message": text, "error": {"message": error}} if error else {"message": text})

@@ -12,4 +12,4 @@ def test_headers_are_found_by_lower_case_and_shown_as_people_write_them():
 
 def test_a_message_is_json():
     reply = message(400, "why", error="more")
-    assert (reply.status, reply.content_type, reply.body) == (400, b"application/json", b'{"message": "why", "error": "more"}')
+    assert (reply.status, reply.content_type, reply.body) == (400, b"application/json", b'{"message": "why", "error": {"message": "more"}}')

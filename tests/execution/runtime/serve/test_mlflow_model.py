@@ -115,7 +115,7 @@ def test_input_that_does_not_fit_is_400_with_the_reason(models, document, said):
 
 def test_a_failure_of_the_model_is_500(models):
     status, answer = score(models["columns"], {"input_data": [[666, 1.0, "x"]]})
-    assert (status, answer["error"]) == (500, "RuntimeError: the model broke")
+    assert (status, answer["error"]["message"]) == (500, "RuntimeError: the model broke")
 
 
 def test_tensors_have_the_type_of_the_signature(models):

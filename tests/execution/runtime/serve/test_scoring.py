@@ -28,14 +28,14 @@ def test_an_exception_is_answered_with_its_text_and_the_server_goes_on():
         raise ValueError("kaboom")
 
     status, answer, failed = score(run, b"x")
-    assert (status, failed, answer["error"]) == (500, True, "ValueError: kaboom")
+    assert (status, failed, answer["error"]["message"]) == (500, True, "ValueError: kaboom")
     assert score(run, b"exit")[0] == 500
 
 
 def test_a_result_that_is_no_json_is_named():
     status, answer, failed = score(lambda data: {1, 2}, b"x")
     assert (status, failed) == (500, False)
-    assert "set is not JSON serializable" in answer["error"]
+    assert "set is not JSON serializable" in answer["error"]["message"]
 
 
 class TestTimeLimit:
