@@ -63,6 +63,7 @@ def control(settings: Settings) -> None:
 async def worker(settings: Settings) -> None:
     """Durable tasks and job execution. One at a time per data dir: the lock file proves that a predecessor is dead."""
     from lazward.apps.worker import build_runtime, standing_work
+    from lazward.orchestration import machines
     from lazward.orchestration.durable import Worker
     from lazward.orchestration.job_queue import restore_admissions
     from lazward.orchestration.restored import settle_once
@@ -84,6 +85,7 @@ async def worker(settings: Settings) -> None:
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, stop.set)
     bell = _listen(settings, tasks)
+    await db.write(machines.announce, "worker", runtime.admission.capacity, time.time())
     await db.write(standing_work, time.time())
     await runtime.executor.warm()
     (settings.layout.run / "worker.ready").write_text(str(os.getpid()))

@@ -10,9 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from lazward.contract.envelope import timestamp
-from lazward.contract.errors import ArmError
-from lazward.domain.ports import Capacity
-from lazward.domain.queue.order import Ask, Job
+from lazward.domain.queue.order import Job
 from lazward.domain.queue.priority import rank_of
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.job_references import ask_of
@@ -34,11 +32,6 @@ def entry_of(row: Row) -> Job:
     return Job(
         row.key, ask_of(row.properties), rank_of(row.properties), row.created, row.seq, row.scope, (row.doc.get("lazward") or {}).get("submittedBy", ""),
     )
-
-
-def check_possible(ask: Ask, have: Capacity) -> None:
-    if ask.memory_bytes > have.memory_bytes or ask.gpus > have.gpus:
-        raise ArmError(400, "ImpossibleResources", f"The job asks for {ask.memory_bytes / 2**30:.1f} GiB and {ask.gpus} GPUs; this machine has {have.memory_bytes / 2**30:.1f} GiB and {have.gpus}.", "properties.resources")
 
 
 def restore_admissions(tx: Tx) -> list[Job]:

@@ -9,7 +9,7 @@ from lazward.contract.errors import ArmError
 from lazward.domain.jobs import parallel
 from lazward.domain.jobs.checks import MAX_PROCESSES
 from lazward.domain.queue.order import Ask
-from lazward.orchestration import environments
+from lazward.orchestration import environments, machines
 from lazward.orchestration.data import locate
 from lazward.orchestration.job_prepare import memory_limit
 from lazward.storage import resources
@@ -27,11 +27,12 @@ def check_command(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmErro
     if facts.get("codeId"):
         problems += _tried("properties.codeId", check_code, tx, workspace, facts["codeId"], "properties.codeId")
     problems += check_data(tx, workspace, facts)
-    try:
-        ask_of(facts)
-    except ArmError as error:
-        problems.append(error)
-    return problems
+    return problems + check_ask(tx, facts, "properties.resources")
+
+
+def check_ask(tx: Tx, facts: dict[str, Any], target: str) -> list[ArmError]:
+    """Whether there is a machine for a command, or for the trials of a sweep. target: where resources are asked for."""
+    return _tried(target, lambda: machines.check_possible(tx, ask_of(facts), target))
 
 
 def check_data(tx: Tx, workspace: Row, facts: dict[str, Any]) -> list[ArmError]:

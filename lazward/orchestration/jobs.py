@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs.retries import pause_s, policy_of
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import job_attempts
+from lazward.orchestration import job_attempts, machines
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import evidence_of, explain, keep_outputs, register_outputs, set_state, submitter
 from lazward.orchestration.job_limits import make_room
 from lazward.orchestration.job_prepare import log_name, remove_tree
-from lazward.orchestration.job_queue import check_possible, entry_of
+from lazward.orchestration.job_queue import entry_of
 from lazward.orchestration.job_ready import get_ready
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
@@ -146,7 +146,8 @@ async def _queue(work: Work, runtime: Runtime, job: Row) -> None:
     """Waits for cores, memory and GPUs; after a failed attempt, for a while before that."""
     work.at("resources")
     wants = entry_of(job)
-    check_possible(wants.ask, runtime.admission.capacity)
+    if not machines.fits(wants.ask, runtime.admission.capacity):
+        raise machines.impossible(wants.ask, runtime.admission.capacity, "properties.resources")
     if (pause := work.state.get("not_before", 0.0) - work.now()) > 0:
         await _unless_canceled(work, asyncio.sleep(pause))
     await _unless_canceled(work, runtime.admission.acquire(wants))

@@ -18,11 +18,12 @@ from lazward.domain.pipelines.graph import STEPS, Graph, Node, build
 from lazward.domain.pipelines.ports import DATA, Port, problem, read, truth
 from lazward.domain.pipelines.settled import bound, settled
 from lazward.domain.pipelines.steps import component_id, items_of, outputs_of, properties_of
+from lazward.domain.queue.order import Ask
 from lazward.domain.resources.jobs import KINDS
 from lazward.domain.uris import parse_uri
-from lazward.orchestration import environments
+from lazward.orchestration import environments, machines
 from lazward.orchestration.data import asset, home_of, locate
-from lazward.orchestration.job_references import check_code, check_compute
+from lazward.orchestration.job_references import ask_of, check_code, check_compute
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -70,6 +71,7 @@ class Check:
     values: Mapping[str, str] = field(default_factory=dict)  # of the inputs of the pipeline that is submitted, as far as they are literals
     problems: list[ArmError] = field(default_factory=list)
     references: dict[tuple[str, str], ArmError | None] = field(default_factory=dict)
+    asks: dict[Ask, ArmError | None] = field(default_factory=dict)
 
     def fault(self, message: str, at: str, code: str = "ValidationError") -> None:
         self.problems.append(ArmError(400, code, message, at))
@@ -89,6 +91,23 @@ class Check:
             except ArmError as error:
                 self.references[key] = error
         if error := self.references[key]:
+            self.problems.append(ArmError(400, error.code, error.message, at))
+
+
+    def possible(self, facts: Mapping[str, Any], at: str) -> None:
+        """Whether there is a machine for what a step asks for; asked once for each ask."""
+        try:
+            ask = ask_of(dict(facts))
+        except ArmError as error:
+            self.problems.append(ArmError(error.status, error.code, error.message, at))
+            return
+        if ask not in self.asks:
+            try:
+                machines.check_possible(self.tx, ask, at)
+                self.asks[ask] = None
+            except ArmError as error:
+                self.asks[ask] = error
+        if error := self.asks[ask]:
             self.problems.append(ArmError(400, error.code, error.message, at))
 
 
@@ -202,6 +221,7 @@ def _step(
     for member, kind in (("environmentId", "environment"), ("codeId", "code")):
         if run and run.get(member):
             check.once(kind, run[member], f"{at}.{member}")
+    check.possible({**facts, **(run or {})}, f"{at}.resources")
     if facts.get("computeId") and facts["computeId"] != settings.get("default_compute"):
         check.once("compute", facts["computeId"], f"{at}.computeId")
 
