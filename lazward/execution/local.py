@@ -156,7 +156,10 @@ class LocalExecutor:
 
     def _settle(self, folder: str) -> LaunchStatus:
         """Ends a launch that has no keeper: one that was canceled before it started, or whose keeper was killed."""
-        lock = records.take_lock(folder)
+        try:
+            lock = records.take_lock(folder, make=False)
+        except FileNotFoundError:
+            return UNKNOWN
         if lock is None:  # a keeper after all, or another process that settles it right now
             return _ended(folder) or LaunchStatus("running", started=_keeper(folder).get("started"))
         try:
@@ -188,17 +191,30 @@ class LocalExecutor:
         if not Path(folder).is_dir():
             return
         self._status(folder)  # a keeper that was killed may have left processes
-        while (lock := records.take_lock(folder)) is None:
-            if self._status(folder).state == "running":
-                raise LaunchIsRunning(f"Launch '{name}' is still running.")
-            time.sleep(0.002)  # somebody looked whether it is locked
-        try:  # moved away first, so that no crash leaves half the records of a launch
-            trash = self.root / ".forgotten"
-            trash.mkdir(mode=0o700, exist_ok=True)
-            Path(folder).rename(trash / secrets.token_hex(8))
-            shutil.rmtree(trash, ignore_errors=True)
+        try:
+            while (lock := records.take_lock(folder, make=False)) is None:
+                if self._status(folder).state == "running":
+                    raise LaunchIsRunning(f"Launch '{name}' is still running.")
+                time.sleep(0.002)  # somebody looked whether it is locked
+        except FileNotFoundError:
+            return  # somebody else has forgotten it
+        try:
+            self._throw_away(folder)
         finally:
             os.close(lock)
+
+    def _throw_away(self, folder: str) -> None:
+        """Moved away first, so that no crash leaves half the records of a launch."""
+        trash = self.root / ".forgotten"
+        while True:
+            trash.mkdir(mode=0o700, exist_ok=True)
+            try:
+                Path(folder).rename(trash / secrets.token_hex(8))
+                break
+            except FileNotFoundError:  # who threw another one away removed the trash in between
+                if not Path(folder).is_dir():
+                    return
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 async def _while_kept(folder: str, timeout_s: float) -> bool:

@@ -35,14 +35,22 @@ def has(folder: str, name: str) -> bool:
     return os.path.lexists(f"{folder}/{name}")
 
 
-def take_lock(folder: str) -> int | None:
-    """Makes the folder and takes its lock. The file descriptor to close for giving it back, or None when another holds it."""
+def take_lock(folder: str, make: bool = True) -> int | None:
+    """Takes the lock of a folder, made if need be. The file descriptor to close for giving it back, or None when another holds it.
+    make=False: FileNotFoundError when there is no folder."""
     while True:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
         try:
+            if make:
+                os.makedirs(folder, mode=0o700, exist_ok=True)
             fd = os.open(f"{folder}/{LOCK}", os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
-            continue  # forgotten between the two lines
+            if make:
+                continue  # forgotten between two lines
+            raise
+        except FileExistsError:
+            if os.path.lexists(folder) and not os.path.isdir(folder):
+                raise
+            continue  # makedirs says so of one that goes while it looks
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
