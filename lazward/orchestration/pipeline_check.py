@@ -215,13 +215,15 @@ def _step(
             check.once("compute", facts["settings"]["default_compute"], f"{at}.settings.default_compute")
         _nested(check, spec, ports, facts, at, above)
         return
-    for found in KINDS[facts["jobType"]].problems(facts):
+    faults = KINDS[facts["jobType"]].problems(facts)
+    for found in faults:
         check.problems.append(ArmError(found.status, found.code, found.message, f"{at}.{str(found.target or '').removeprefix('properties.').removeprefix('parallel.')}".rstrip(".")))
     run = facts.get("trial") if node.kind == "sweep" else facts
     for member, kind in (("environmentId", "environment"), ("codeId", "code")):
         if run and run.get(member):
             check.once(kind, run[member], f"{at}.{member}")
-    check.possible({**facts, **(run or {})}, f"{at}.resources")
+    if not faults:
+        check.possible({**facts, **(run or {})}, f"{at}.resources")
     if facts.get("computeId") and facts["computeId"] != settings.get("default_compute"):
         check.once("compute", facts["computeId"], f"{at}.computeId")
 

@@ -138,7 +138,7 @@ class TestRetries:
         await place.start()
         await place.until(lambda: "before attempt 2 (8 more after it): The command ended with exit code 4" in (place.facts("jobs/a").get("waitingFor") or ""))
         assert place.facts("jobs/a")["status"] == "Queued"
-        assert place.runtime.admission.free().cores == 2  # it holds nothing while it waits
+        await place.until(lambda: place.runtime.admission.free().cores == 2)  # it holds nothing while it waits
         await place.db.write(request_cancel, key, time.time())
         assert (await place.over("a"))["status"] == "Canceled"
         assert len(witness(tmp_path)) == 1
