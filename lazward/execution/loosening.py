@@ -72,9 +72,13 @@ class _Loosening:
 
     async def without_wheels(self, lock: str, *more: str) -> set[str]:
         """Names in a lock that have no wheel for that Python: they are built from source in any case."""
-        left = {requirement_name(line): line for line in re.findall(r"(?m)^[A-Za-z0-9][\w.-]*==[^\s;\\]+", lock)}
-        found: set[str] = set()
-        while left and len(found) < _MAX_BUILT:
+        lines = {requirement_name(line): line for line in _locked(lock)}
+        return await self.wheelless(lines, _MAX_BUILT, *more)
+
+    async def wheelless(self, lines: dict[str, str], most: int, *more: str) -> set[str]:
+        """Of these requirements, by name, those without a wheel: `most` of them at the most, as uv names one at a time."""
+        left, found = dict(lines), set[str]()
+        while left and len(found) < most:
             try:
                 await self.resolver.compile(self._with(tuple(left.values())), (), self.python, True, (*_QUICK, *more))
                 break
@@ -116,19 +120,7 @@ class _Loosening:
         """Pins that have a wheel for the Python asked for and none for this one, or that do not run on this one."""
         lines = {name: requirement for name, requirement in self.pins.items() if name not in built}
         found = {name for name, (since, floor) in _FLOORS.items() if name in lines and self.python.minor >= since and _below(lines[name], floor)}
-        lines = {name: requirement for name, requirement in lines.items() if name not in found}
-        while lines:
-            try:
-                await self.resolver.compile(self._with(tuple(lines.values())), (), self.python, True, _QUICK)
-                break
-            except Unsatisfiable as error:
-                words = [canonicalize_name(word) for word in re.findall(r"[A-Za-z0-9][\w.-]*", str(error))]
-                name = next((word for word in words if word in lines), None)
-                if name is None:
-                    break
-                found.add(name)
-                del lines[name]
-        return found
+        return found | await self.wheelless({name: line for name, line in lines.items() if name not in found}, len(lines))
 
     async def resolved(self, request: Request, loose: set[str]) -> tuple[Resolution, Request]:
         """All packages, with the nearest versions of the loose ones: those that go together, the other pins and their needs kept."""
@@ -152,12 +144,17 @@ class _Loosening:
                 limits.append(f"{name}{Requirement(requirement).specifier}")  # a range would be taken at its lowest, too
         lowest = () if self.older else ("--resolution=lowest-direct",)
         lock = await self.compiled(tuple(lines), "--no-generate-hashes", *self.wheels, *lowest, *limits)
-        versions = {requirement_name(line): line.partition("==")[2] for line in re.findall(r"(?m)^[A-Za-z0-9][\w.-]*==[^\s;\\]+", lock)}
+        versions = {requirement_name(line): line.partition("==")[2] for line in _locked(lock)}
         return {name: _exactly(self.pins[name], versions[name]) for name in loose if name in versions}
 
     def _with(self, requirements: Sequence[str]) -> Request:
         packages = PackageSet(requirements=tuple(requirements), constraints=self.request.packages.constraints)
         return Request(packages, (), self.request.context)
+
+
+def _locked(lock: str) -> list[str]:
+    """The lines NAME==VERSION of a lock."""
+    return re.findall(r"(?m)^[A-Za-z0-9][\w.-]*==[^\s;\\]+", lock)
 
 
 def _read(requirement: str) -> Requirement:

@@ -7,7 +7,7 @@ deployment, no schedule, no job that is not over. Logs, metrics and artifacts of
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ from lazward.storage.resources import Row
 
 PAGE = 500
 SPEAKING = ("data/versions", "models/versions", "onlineEndpoints/deployments", "schedules")  # types that may name a place or a job's output
-_NAMED = re.compile(r"(?:/|\b)(?:azureml/|jobs/)([A-Za-z0-9][\w.-]*)/")
+_NAMED = re.compile(r"\b(?:azureml|jobs)/([A-Za-z0-9][\w.-]*)/")
 
 
 class Kept(msgspec.Struct):
@@ -100,13 +100,8 @@ def _names(value: Any) -> set[str]:
 
 
 def _own_places(tx: Tx, workspace: Row, row: Row) -> list[Place]:
-    return [place for place in _places(tx, workspace, row) if place.account and place.path.startswith(f"azureml/{row.name}/")]
-
-
-def _places(tx: Tx, workspace: Row, row: Row) -> Iterator[Place]:
-    for name, facts in row.properties.get("outputs", {}).items():
-        if name != "default":
-            yield locate(tx, workspace, facts["uri"], f"outputs.{name}")
+    places = [locate(tx, workspace, facts["uri"], f"outputs.{name}") for name, facts in row.properties.get("outputs", {}).items() if name != "default"]
+    return [place for place in places if place.account and place.path.startswith(f"azureml/{row.name}/")]
 
 
 def _size(tx: Tx, places: list[Place]) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.server import Server, until
 from tests.durability.killer import Killer
-from tests.durability.load import PATIENCE_S, Jobs, Scorer, Submission, Writer, left_over
+from tests.durability.load import PATIENCE_S, Jobs, Scorer, Writer, left_over
 
 A_ROUND = 8  # kills; then its jobs are let come to their end
 
@@ -28,15 +28,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(stormy: Server, database: str, t
     killer = Killer(stormy, seed)
     scorer.start()
     writer.start()
-    rounds: list[str] = []
-    while len(killer.done) < kills:
-        rounds.append(f"storm{len(rounds)}")
-        background = Submission(jobs, rounds[-1])
-        background.start()
-        enough = min(kills, len(killer.done) + A_ROUND)
-        while len(killer.done) < enough and not background.over():
-            killer.kill()
-        background.result()
+    rounds = killer.storm(jobs, kills, A_ROUND)
     assert scorer.deploy("green", "after") == "Succeeded"  # what comes after works as ever
     writer.stop()
     scorer.stop()

@@ -9,7 +9,7 @@ import pytest
 
 from bench.server import Server, until
 from tests.durability.killer import Killer
-from tests.durability.load import PATIENCE_S, Submission, left_over
+from tests.durability.load import PATIENCE_S, left_over
 from tests.durability.pipeline_load import CHAIN, ITEMS, SEVERAL, TRIALS, Pipelines
 
 A_ROUND = 12  # kills; then its pipelines are let come to their end
@@ -32,15 +32,7 @@ def test_every_end_is_that_of_a_calm_run(stormy: Server, database: str, tmp_path
     assert set(calm["ended"].values()) == {1}
 
     killer = Killer(stormy, seed)
-    rounds: list[str] = []
-    while len(killer.done) < kills:
-        rounds.append(f"storm{len(rounds)}")
-        background = Submission(pipelines, rounds[-1])
-        background.start()
-        enough = min(kills, len(killer.done) + A_ROUND)
-        while len(killer.done) < enough and not background.over():
-            killer.kill()
-        background.result()
+    rounds = killer.storm(pipelines, kills, A_ROUND)
     for name in rounds:
         assert pipelines.observe(name) == calm, f"{name}, kills {killer.done}, seed {seed}"
     until(lambda: left_over(stormy, 0, database) == [], 30, 0.1, lambda: left_over(stormy, 0, database))
