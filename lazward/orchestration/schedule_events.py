@@ -19,11 +19,19 @@ from lazward.orchestration.job_create import context_of
 from lazward.orchestration.runtime import Runtime
 from lazward.storage import resources
 from lazward.storage.db import Tx
+from lazward.storage.tasks import Task
 
 log = logging.getLogger("lazward.worker")
 
 
-@handler(FIRE, tries=9)
+def _failed(tx: Tx, task: Task, error: ArmError, now: float) -> None:
+    """A fault of ours that did not pass: whoever looks at the schedule is told."""
+    row = resources.get(tx, task.state["schedule"])
+    if row is not None and schedules.is_on(row):
+        schedules.note(tx, row, error, now, task.state["at"])
+
+
+@handler(FIRE, on_failure=_failed, tries=9)
 async def run_for_event(work: Work) -> Outcome:
     runtime: Runtime = work.services
     row = await runtime.db.read(resources.get, work.state["schedule"])

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import lazward.apps.arm.actions_assets
 import lazward.orchestration.schedule_events  # noqa: F401 - these fill the registries
 from lazward.contract.errors import ArmError
-from lazward.orchestration import durable
+from lazward.orchestration import durable, schedules
 from lazward.orchestration.durable import Outcome
 from lazward.orchestration.job_finish import register_outputs, set_state
 from lazward.storage import resources, tables
@@ -137,6 +137,18 @@ def replace_run(caller: Any, run: str) -> Any:
 
 
 class TestRefused:
+    async def test_a_fault_of_ours_that_does_not_pass_is_told(self, timetable, monkeypatch):
+        async def away(*_):
+            raise OSError("the directory is away")
+
+        await timetable.schedule(on("ModelRegistered"))
+        monkeypatch.setattr(schedules, "refusal", away)
+        monkeypatch.setattr(durable, "PAUSE_S", 0.0)
+        timetable.put("models/m/versions/1", MODEL)
+        for _ in range(9):
+            await timetable.work()
+        assert timetable.jobs() == [] and "the directory is away" in timetable.note()
+
     async def test_who_may_no_more_submits_nothing_and_that_is_said(self, timetable):
         await timetable.schedule(on("ModelRegistered"), caller=OTHER)
         timetable.forbidden.add(OTHER.id)
