@@ -90,6 +90,7 @@ ELSEWHERE = {
     "apps/control.py": "tests/security/test_s04_routes.py",
     "apps/discovery.py": "tests/security/test_s04_routes.py",
     "apps/main.py": "tests/durability/test_kills.py",
+    "apps/mlflow/calls.py": "tests/apps/mlflow/test_routes.py",
     "apps/mlflow/models_port.py": "tests/apps/mlflow/test_registry.py",
     "apps/registry_access.py": "tests/apps/mlflow/test_registry.py",
     "apps/services.py": "tests/control_plane.py",

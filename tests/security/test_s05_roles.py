@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from lazward.apps.arm.hooks import ACTIONS
-from lazward.apps.mlflow.routes import BY_PATH, PROXIED, RPC
+from lazward.apps.mlflow.calls import BY_PATH, PROXIED, RPC
 from lazward.contract.ids import ML
 from lazward.domain.resource import REGISTRY
 from tests.control_plane import versioned

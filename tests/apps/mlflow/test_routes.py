@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lazward.apps.mlflow.routes import BY_PATH, PROXIED, RPC
+from lazward.apps.mlflow.calls import BY_PATH, PROXIED, RPC
 from lazward.contract.caller import Caller
 from tests.apps.tracking_app import OWNER, PLAIN, PLUGIN
 from tests.storage.tracking_data import KEY, OTHER, WORKSPACE, make_run
