@@ -29,6 +29,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.exc import DBAPIError
 
+from lazward.storage import sqlite_functions
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -218,6 +220,7 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
+        sqlite_functions.register(dbapi)
         path = sa.make_url(url).database
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={_BUSY_MS}", "cache_size=-32000", "temp_store=MEMORY"):
             dbapi.execute(f"PRAGMA {pragma}")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from lazward.storage import schema, tasks
+from lazward.storage import schema, tables, tasks
 from lazward.storage.db import Database
 
 
@@ -32,4 +32,23 @@ class TestUpgrade:
         assert (held.id, held.state) == (task_id, {"phase": "x"})
         db.write_now(tasks.enqueue, "k", "s", {}, clock())
         assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "InProgress"
+        db.close()
+
+    def test_of_one_made_before_traces(self, database_url):
+        db = Database(database_url)
+        schema.upgrade(db)
+        made = (tables.trace, tables.span, tables.assessment, tables.trace_link)
+
+        def older(tx):
+            for table in made:
+                tx.execute(sa.schema.DropTable(table))
+            tx.execute(sa.text("update alembic_version set version_num = '0002'"))
+
+        db.write_now(older)
+        schema.upgrade(db)
+        assert schema.is_current(db)
+        there = sa.inspect(db.engine)
+        for table in made:
+            assert {i["name"] for i in there.get_indexes(table.name)} == {i.name for i in table.indexes}
+            assert {c["name"] for c in there.get_columns(table.name)} == {c.name for c in table.columns}
         db.close()

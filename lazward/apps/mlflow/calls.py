@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lazward.apps.mlflow import artifacts, experiments, logged_models, registry, runs
+from lazward.apps.mlflow import artifacts, experiments, logged_models, otlp, registry, runs
 from lazward.apps.mlflow.call import Call
+from lazward.apps.mlflow.calls_traces import TRACE_CALLS
 
 Handler = Callable[[Call], Awaitable[Any]]
 
@@ -95,6 +96,8 @@ BY_PATH: list[tuple[str, re.Pattern[str], Rpc]] = [
     ("DELETE", re.compile(_MODEL + r"/tags/(?P<tag_key>.+)"), Rpc(logged_models.delete_tag, WRITE)),
     ("GET", re.compile(_MODEL + "/artifacts/directories"), Rpc(artifacts.list_of_model, FILES_READ)),
 ]
+BY_PATH += [(verb, re.compile(path), Rpc(fn, right)) for verb, path, fn, right in TRACE_CALLS]
+SPANS = Rpc(otlp.export, WRITE)
 
 PROXIED: list[tuple[str, re.Pattern[str], Rpc]] = [
     ("GET", re.compile("artifacts"), Rpc(artifacts.list_proxied, FILES_READ)),
