@@ -49,7 +49,7 @@ def log(tx: Tx, key: str, experiment_id: str, batches: Sequence[TraceBatch], run
         experiment = experiments.active(tx, key, experiment_id, now)
         fresh = [_begun(batch, experiment.seq) for batch in batches if batch.id not in known]
         trace_rows.insert(tx, key, fresh)
-    old = _nodes(tx, [known[batch.id].seq for batch in batches if batch.id in known and batch.counts])
+    old = _nodes(tx, [known[batch.id].seq for batch in batches if batch.id in known and _counted(known[batch.id], batch)])
     grown = [_grown(known[batch.id], batch, old.get(known[batch.id].seq, {})) for batch in batches if batch.id in known]
     if grown:
         trace_rows.update(tx, grown)
@@ -119,7 +119,7 @@ def _told(trace: Trace, batch: TraceBatch, nodes: list[Node]) -> Trace:
         told["mlflow.trace.session"] = batch.session
     if batch.user and USER not in trace.metadata:
         told[USER] = batch.user
-    if batch.counts:
+    if _counted(trace, batch):
         usage, cost = totals(nodes)
         if usage and not (final and trace.usage):
             told[TOKEN_USAGE] = dumps(usage)
@@ -128,6 +128,11 @@ def _told(trace: Trace, batch: TraceBatch, nodes: list[Node]) -> Trace:
     if told:
         trace.describe(told)
     return trace
+
+
+def _counted(trace: Trace, batch: TraceBatch) -> bool:
+    """Whether its numbers may be others now. A span without any can be what joins a branch to one above that speaks for it."""
+    return batch.counts or (FINAL not in trace.metadata and bool(trace.usage or trace.cost))
 
 
 def _nodes(tx: Tx, seqs: Sequence[int]) -> dict[int, dict[str, Node]]:
