@@ -225,6 +225,8 @@ def attached(client: MlflowClient) -> None:
     flushed()
     trace = client.get_trace(span.trace_id)
     assert "attachment" in json.dumps(trace.data.spans[0].inputs)
+    (file,) = mlflow.artifacts.list_artifacts(artifact_uri=f"{trace.info.tags['mlflow.artifactLocation']}/attachments")
+    assert not file.is_dir and file.file_size in (len(b"\x89PNG 123"), None, 0, -1)  # the plugin does not tell sizes
 
 
 def deleted(client: MlflowClient, experiment: str, first: str) -> None:
