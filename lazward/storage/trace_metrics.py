@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from lazward.domain.tracking.filter import Compare
 from lazward.domain.tracking.trace_metrics import BUCKET, Aggregation, Filter, Query
+from lazward.domain.tracking.wire import FIRST, LAST
 from lazward.storage import experiments, trace_search
 from lazward.storage.db import Tx
 from lazward.storage.tables import assessment as a
@@ -17,7 +18,6 @@ from lazward.storage.tables import span as s
 from lazward.storage.tables import trace as t
 
 _NS = 1_000_000  # in a millisecond
-_LAST = 253_402_300_799_999  # milliseconds that a date can say
 _DIMENSIONS = {
     "trace_name": t.c.name, "trace_status": t.c.state, "span_name": s.c.name, "span_type": s.c.type, "span_status": s.c.status, "span_model_name": s.c.model,
     "span_model_provider": s.c.provider, "assessment_name": a.c.name, "assessment_value": a.c.value,
@@ -59,7 +59,7 @@ def query(tx: Tx, key: str, experiment_ids: Sequence[str], asked: Query) -> list
     for row in trace_search.execute(tx, statement.limit(asked.limit)).all():
         named = dict(zip(([BUCKET] if asked.interval else []) + asked.dimensions, row, strict=False))
         if asked.interval:
-            named[BUCKET] = dt.datetime.fromtimestamp(min(named[BUCKET], _LAST) / 1000, dt.UTC).isoformat()
+            named[BUCKET] = dt.datetime.fromtimestamp(max(FIRST, min(named[BUCKET], LAST)) / 1000, dt.UTC).isoformat()
         values = {each.label: float(v) for each, v in zip(asked.aggregations, row[len(groups) :], strict=True) if v is not None}
         if values:
             out.append((named, values))

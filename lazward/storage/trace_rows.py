@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lazward.contract.mlflow import MlflowError, missing
-from lazward.domain.tracking.trace_summary import COSTS, NAME, SESSION, TOKEN_USAGE, TRACE_COST, numbers
+from lazward.domain.tracking.trace_summary import COSTS, COUNTS, NAME, SESSION, TOKEN_USAGE, TRACE_COST, numbers
 from lazward.domain.tracking.traces import FIXED_TAGS
 from lazward.storage import experiments, tables
 from lazward.storage.db import Tx
@@ -46,8 +46,8 @@ class Trace(msgspec.Struct):
         """Adds metadata, some of which are facts of the trace as well."""
         self.metadata = {**self.metadata, **metadata}
         self.session = self.metadata.get(SESSION)
-        self.usage = _document(self.metadata.get(TOKEN_USAGE), whole=True)
-        self.cost = _document(self.metadata.get(TRACE_COST), whole=False)
+        self.usage = numbers(self.metadata.get(TOKEN_USAGE), COUNTS) or None
+        self.cost = numbers(self.metadata.get(TRACE_COST), COSTS) or None
 
     def tag(self, tags: dict[str, str]) -> None:
         """Adds a client's tags; what the server says of a trace no client can say."""
@@ -106,12 +106,3 @@ def link(tx: Tx, seqs: Sequence[int], kind: str, refs: Sequence[str]) -> None:
 def fresh(id_: str, experiment: int, at: int, state: str) -> Trace:
     return Trace(0, id_, experiment, at, None, state, None, None, None, None, None, {}, {}, None, None)
 
-
-def _document(text: str | None, whole: bool) -> dict[str, Any] | None:
-    """The numbers of a JSON text, for sums; None for none."""
-    try:
-        raw = msgspec.json.decode(text) if text else None
-    except (msgspec.DecodeError, RecursionError):
-        return None
-    found = numbers(raw, whole) if isinstance(raw, dict) else {}
-    return {name: value for name, value in found.items() if whole or name in COSTS} or None

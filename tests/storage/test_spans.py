@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -113,6 +114,21 @@ def test_runs_are_linked(db):
     assert find(db, "run_id = 'r1'")[0] == [1]  # the root of the other is not there yet
     assert "not found" in (log(db, make_span(3, 1), run="none") or "")
     assert find(db)[0] == [1, 2, 3]
+
+
+def test_writers_at_once_lose_nothing(db):
+    """Threads of one program, and programs of one trace, send their spans at the same moment."""
+
+    def send(writer: int) -> None:
+        for i in range(5):
+            log(db, make_span(1, 100 * writer + i + 10, 1, **{USAGE: tokens(1)}), make_span(10 + writer, i + 1, **{USAGE: tokens(1)}))
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(send, range(6)))
+    log(db, make_span(1, 1))
+    assert usage(db, 1)["total_tokens"] == 30
+    assert [usage(db, 10 + writer)["total_tokens"] for writer in range(6)] == [5] * 6
+    assert len(db.read_now(spans.whole, KEY, id_of(1))[1]) == 31
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -31,7 +31,7 @@ from lazward.domain.tracking.traces import (
     location,
     state,
 )
-from lazward.domain.tracking.wire import entries
+from lazward.domain.tracking.wire import FIRST, LAST, entries
 from lazward.storage import experiments, spans, trace_metrics, trace_search, traces
 
 MAX_TRACES = 500  # of a page
@@ -46,7 +46,7 @@ async def start(call: Call) -> Json:
         draft = check_trace(given.get("trace_info") if isinstance(given, dict) else None, _now(call))
         return {"trace": {"trace_info": trace_shapes.info(call, await call.write(traces.start, draft, call.now))}}
     metadata, tags = entries(call.items("request_metadata"), "request_metadata"), entries(call.items("tags"), "tags")
-    at = call.integer("timestamp_ms", _now(call)) or 0
+    at = _moment(call)
     made = await call.write(traces.begin, f"tr-{uuid.uuid4().hex}", call.required("experiment_id"), at, tags, metadata, call.now)
     return {"trace_info": trace_shapes.info_2(call, made)}
 
@@ -54,7 +54,7 @@ async def start(call: Call) -> Json:
 async def end(call: Call) -> Json:
     """Version 2."""
     metadata, tags = entries(call.items("request_metadata"), "request_metadata"), entries(call.items("tags"), "tags")
-    at, ended = call.integer("timestamp_ms", _now(call)) or 0, state(call.args.get("status"), "status")
+    at, ended = _moment(call), state(call.args.get("status"), "status")
     return {"trace_info": trace_shapes.info_2(call, await call.write(traces.end, call.path["trace_id"], at, ended, tags, metadata))}
 
 
@@ -221,6 +221,14 @@ def _ids(call: Call, name: str) -> list[str]:
 
 def _experiments(call: Call) -> list[str] | None:
     return call.texts("experiment_ids") if "experiment_ids" in call.args else None
+
+
+def _moment(call: Call) -> int:
+    """timestamp_ms, between the years 1 and 9999, which is what answers can say; now when it is not given."""
+    at = call.integer("timestamp_ms", _now(call)) or 0
+    if not FIRST <= at <= LAST:
+        raise invalid(f"Invalid value {at} for parameter 'timestamp_ms' supplied: it must be between {FIRST} and {LAST}.", "timestamp_ms")
+    return at
 
 
 def _now(call: Call) -> int:

@@ -5,7 +5,6 @@ The first convention that says something of a fact wins. Attributes are JSON val
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -97,8 +96,12 @@ _CONVENTIONS = (
         (), ("langfuse.observation.input",), ("langfuse.observation.output",),
     ),
 )
+# Most spans speak one convention or none: the others are passed over at once.
+_WORDS = [(c, frozenset(k for k in (c.kind, *c.tokens, *c.inputs, *c.outputs, *c.models, c.provider, c.tools) if k and "*" not in k)) for c in _CONVENTIONS]
+_NUMBERED = ("gen_ai.prompt.", "gen_ai.completion.")
 # How a chat is laid out, for who draws it.
 _FORMATS = (("voltagent.", "voltagent"), ("lk.", "livekit"), ("lmnr.span.type", "openai"), ("ai.operationId", "vercel_ai"))
+_FORMATTED = tuple(prefix for prefix, _ in _FORMATS)
 _ROLES = {"gen_ai.system.message": "system", "gen_ai.user.message": "user", "gen_ai.assistant.message": "assistant"}
 
 
@@ -112,6 +115,10 @@ def translate(span: Span) -> None:
 
 
 def _foreign(found: Attributes, events: Sequence[Event]) -> None:
+    numbered = any(name.startswith(_NUMBERED) for name in found)
+    spoken = [c for c, known in _WORDS if not known.isdisjoint(found) or (numbered and c.kind == "traceloop.span.kind")]
+    if not spoken and not events:
+        return _show(found)
     said = {
         TYPE: (_kind, found.get(TYPE) in (None, _UNKNOWN)), INPUTS: (lambda a, c: _first(a, c.inputs), INPUTS not in found),
         OUTPUTS: (lambda a, c: _first(a, c.outputs), OUTPUTS not in found), USAGE: (_usage, USAGE not in found),
@@ -119,17 +126,22 @@ def _foreign(found: Attributes, events: Sequence[Event]) -> None:
         PROVIDER: (lambda a, c: _first(a, (c.provider,)), PROVIDER not in found),
     }
     for name, (fact, wanted) in said.items():
-        value = _of_any(found, fact) if wanted else None
+        value = _of_any(found, spoken, fact) if wanted else None
         if value is None and wanted and name in (INPUTS, OUTPUTS):
             value = _of_events(events, name == INPUTS)
         if value is not None:
             found[name] = value
-    if FORMAT not in found and (shown := next((f for prefix, f in _FORMATS if any(n.startswith(prefix) for n in found)), None)):
-        found[FORMAT] = shown
+    _show(found)
 
 
-def _of_any(found: Attributes, fact: Callable[[Attributes, Convention], Any]) -> Any:
-    return next((value for c in _CONVENTIONS if (value := fact(found, c)) is not None), None)
+def _show(found: Attributes) -> None:
+    first = next((name for name in found if name.startswith(_FORMATTED)), None)
+    if first is not None and FORMAT not in found:
+        found[FORMAT] = next(f for prefix, f in _FORMATS if first.startswith(prefix))
+
+
+def _of_any(found: Attributes, spoken: Sequence[Convention], fact: Callable[[Attributes, Convention], Any]) -> Any:
+    return next((value for c in spoken if (value := fact(found, c)) is not None), None)
 
 
 def _kind(found: Attributes, c: Convention) -> str | None:
@@ -177,8 +189,8 @@ def _plain(value: Any) -> Any:
     """Some makers send JSON texts where a value is meant."""
     if isinstance(value, str) and value[:1] in ('"', "{", "["):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
             return value
     return value
 

@@ -82,6 +82,8 @@ def dumped(value: Any) -> str:
             except (msgspec.DecodeError, RecursionError):
                 pass
         return msgspec.json.encode(value).decode()
+    if type(value) is int:
+        return str(value)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -93,7 +95,9 @@ def loaded(text: Any) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         try:
-            return json.loads(text)  # knows NaN and infinities
+            value = json.loads(text)  # knows NaN and infinities
+            json.dumps(value, ensure_ascii=False).encode()  # and half characters, which nothing else takes
+            return value
         except (ValueError, RecursionError):
             return text
 

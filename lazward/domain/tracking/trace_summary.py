@@ -4,7 +4,6 @@ database is asked."""
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,7 +32,7 @@ SPANS_LOCATION, TRACKING_STORE = "mlflow.trace.spansLocation", "TRACKING_STORE"
 ARTIFACTS, SIZES = "mlflow.artifactLocation", "mlflow.trace.sizeStats"
 MAX_PREVIEW = 1000
 COSTS = ("input_cost", "output_cost", "total_cost")
-_MORE_TOKENS = (*TOKENS[3:], "cache_creation_input_tokens_above_1hr")
+COUNTS = (*TOKENS, "cache_creation_input_tokens_above_1hr")
 _TAG = "mlflow.traceTag."
 _MAX_DIMENSION = 500
 
@@ -85,7 +84,7 @@ def _batch(id_: str, spans: list[Span]) -> TraceBatch:
     for span in spans:
         translate(span)
         found = span.attributes
-        usage, cost = _numbers(found.get(USAGE), whole=True), _numbers(found.get(COST))
+        usage, cost = numbers(found.get(USAGE), COUNTS), numbers(found.get(COST), COSTS)
         out.nodes.append(Node(span.id, span.parent, usage, cost))
         out.session = out.session or _text(found.get("session.id") or found.get("gen_ai.conversation.id"))
         out.user = out.user or _text(found.get("user.id"))
@@ -126,30 +125,31 @@ def _tag(tags: dict[str, str], name: str, value: Any) -> None:
 def _text(value: Any) -> str | None:
     if isinstance(value, str) and value[:1] == '"':
         try:
-            value = json.loads(value)
-        except ValueError:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
             pass
-    return value if isinstance(value, str) and value else None
+    return _without_nul(value) or None if isinstance(value, str) else None
 
 
-def _numbers(value: Any, whole: bool = False) -> Numbers | None:
-    """The numbers of a document, which may come as JSON text; None for what is none."""
-    if isinstance(value, str):
+def _without_nul(text: str) -> str:
+    """JSON in an attribute may hold what no text column of PostgreSQL takes."""
+    return text.replace("\0", "") if "\0" in text else text
+
+
+def numbers(raw: Any, known: Sequence[str]) -> Numbers | None:
+    """The numbers of these names in a document, which may be JSON text; tokens are whole. None where there is no document."""
+    if isinstance(raw, str):
         try:
-            value = json.loads(value)
+            raw = json.loads(raw)
         except (ValueError, RecursionError):
             return None
-    return numbers(value, whole) if isinstance(value, dict) else None
-
-
-def numbers(raw: Numbers, whole: bool = False) -> Numbers:
-    return {name: n for name, value in raw.items() if (n := _number(value, whole)) is not None}
+    if not isinstance(raw, dict):
+        return None
+    return {name: n for name in known if name in raw and (n := _number(raw[name], known is COUNTS)) is not None}
 
 
 def _number(value: Any, whole: bool) -> float | int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    if (isinstance(value, float) and not math.isfinite(value)) or abs(value) >= 2**63:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -(2**63) < value < 2**63:  # nor NaN
         return None
     return (int(value) if float(value).is_integer() else None) if whole else float(value)
 
@@ -157,7 +157,7 @@ def _number(value: Any, whole: bool) -> float | int | None:
 def totals(nodes: Sequence[Node]) -> tuple[Numbers | None, Numbers | None]:
     """(usage, cost) of a trace. A span above that gives numbers speaks for all below it, so that sums of agents and their calls are not
     counted twice."""
-    return _sum(nodes, "usage", TOKENS[:3], _MORE_TOKENS, 0), _sum(nodes, "cost", COSTS, (), 0.0)
+    return _sum(nodes, "usage", TOKENS[:3], COUNTS[3:], 0), _sum(nodes, "cost", COSTS, (), 0.0)
 
 
 def _sum(nodes: Sequence[Node], of: str, always: Sequence[str], sometimes: Sequence[str], zero: float) -> Numbers | None:
@@ -187,10 +187,10 @@ def preview(text: str, role: str) -> str | None:
     said: Any = None
     if '"content"' in text:
         try:
-            said = _message(json.loads(text), role, 0)
-        except (ValueError, RecursionError):
+            said = _message(msgspec.json.decode(text), role, 0)
+        except (msgspec.DecodeError, RecursionError):
             pass
-    shown = said or text
+    shown = _without_nul(said or text)
     return shown if len(shown) <= MAX_PREVIEW else shown[: MAX_PREVIEW - 3] + "..."
 
 

@@ -12,6 +12,7 @@ from lazward.domain.tracking import names
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999  # milliseconds; the years 1 to 9999
 
 
 def optional(value: Any, path: str) -> str | None:
@@ -65,7 +66,7 @@ def duration_ms(raw: Any, path: str) -> int | None:
 
 def wire_time(at: int) -> str:
     """Milliseconds since 1970 as a protobuf Timestamp; what it cannot hold becomes the nearest it can."""
-    at = max(-62_135_596_800_000, min(at, 253_402_300_799_999))
+    at = max(FIRST, min(at, LAST))
     return (_EPOCH + dt.timedelta(milliseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0") + f"{at % 1000:03d}Z"
 
 

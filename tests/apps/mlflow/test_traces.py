@@ -159,13 +159,15 @@ async def test_s5_traces_of_another_workspace_are_as_good_as_none(app):
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20) | st.sampled_from([T, "0", "\0", "OK", "-5s", "1.5s", "2027-01-01T00:00:00Z", "feedback", "a-1", "COUNT", "TRACES", "9" * 30]),
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20) | st.sampled_from([T, "0", "\0", "OK", "-5s", "1.5s", "2027-01-01T00:00:00Z", "feedback", "a-1", "COUNT", "TRACES", "9" * 30, 2**63 - 1, -(2**63), 253_402_300_799_999, -62_135_596_800_000]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["key", "value", "mlflow_experiment", "experiment_id", "name", "version", "feedback", "expectation", "serialized_value", "error", "paths", "aggregation_type", "percentile_value"]), inner, max_size=4),
     max_leaves=6,
 )
 WHOLE = {
     "traces": info(assessments=[{"assessment_name": "a", "feedback": {"value": 1}}])["trace"]["trace_info"] | {"tags": {}, "trace_metadata": {"mlflow.trace.tokenUsage": "{}"}},
     "assessments": {"assessment_name": "a", "feedback": {"value": 1}, "source": {}, "create_time": "2027-01-01T00:00:00Z", "metadata": {}, "overrides": "x", "rationale": "r", "valid": True, "span_id": "s"},
+    "begin": {"experiment_id": "0", "timestamp_ms": 5, "request_metadata": [{"key": "mlflow.trace.tokenUsage", "value": '{"\\u0000": 1}'}], "tags": []},
+    "end": {"timestamp_ms": 5, "status": "OK", "request_metadata": [], "tags": [{"key": "a", "value": "b"}]},
     "search": {"locations": HERE, "filter": "status = 'OK'", "order_by": ["name"], "max_results": 5, "page_token": "x"},
     "metrics": {"experiment_ids": ["0"], "view_type": "SPANS", "metric_name": "latency", "aggregations": [{"aggregation_type": "AVG"}], "dimensions": ["span_name"], "filters": ["span.name = 'x'"],
                 "time_interval_seconds": 60, "start_time_ms": 0, "end_time_ms": 10, "max_results": 5},
@@ -187,14 +189,17 @@ async def test_bad_input_is_never_a_500(app, data):
     except MlflowError:
         pass
     method, path, sent = {
-        "traces": ("POST", "traces", {"trace": {"trace_info": body}}), "search": ("POST", "traces/search", body), "metrics": ("POST", "traces/metrics", body),
+        "begin": ("POST", "traces", body), "end": ("PATCH", f"traces/{T}", body), "traces": ("POST", "traces", {"trace": {"trace_info": body}}), "search": ("POST", "traces/search", body), "metrics": ("POST", "traces/metrics", body),
         "delete": ("POST", "traces/delete-traces", body), "correlate": ("POST", "traces/calculate-filter-correlation", body),
         "assessments": data.draw(st.sampled_from([("POST", f"traces/{T}/assessments", {"assessment": body}), ("PATCH", f"traces/{T}/assessments/a-1", {"assessment": body, "update_mask": data.draw(values)})])),
     }[what]
     async with app.client() as client:
         answer = await client.request(method, V3 + path, json=sent)
         assert answer.status_code in (200, 400, 404), (path, sent, answer.text)
-        assert (await client.post(V3 + "traces/search", json={"locations": HERE})).status_code == 200
+        for asked in ({}, {"order_by": ["end_time"]}, {"filter": "end_time > 0"}):
+            assert (await client.post(V3 + "traces/search", json={"locations": HERE, **asked})).status_code == 200
+        buckets = {**WHOLE["metrics"], "view_type": "TRACES", "metric_name": "latency", "dimensions": [], "filters": [], "start_time_ms": -(2**63), "end_time_ms": 2**63 - 1, "time_interval_seconds": 10**9}
+        assert (await client.post(V3 + "traces/metrics", json=buckets)).status_code == 200
 
 
 @pytest.mark.parametrize("body", [{}, {"locations": []}, {"locations": ["0"]}, {"locations": HERE, "max_results": 501}, {"locations": HERE, "max_results": 0}, {"locations": HERE, "order_by": ["name", "name"]}, {"locations": [{"inference_table": {}}]}])

@@ -35,6 +35,13 @@ def test_kept_as(value, kept):
     assert spans.dumped(value) == kept
 
 
+def test_half_characters_stay_text():
+    """Nothing that is answered can hold them."""
+    for text in ('"\\ud800"', '{"a": NaN, "b": "\\udfff"}'):
+        assert spans.loaded(spans.dumped(text)) == text
+    assert math.isnan(spans.loaded('{"a": NaN}')["a"])
+
+
 def test_a_span_comes_back_as_otlp():
     span = make_span(
         1, 2, 1, name="n", start=1, end=2, status="ERROR", message="why", x=[1, True, {"k": None}, 0.5], n=math.nan, i=math.inf,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lazward.domain.tracking.trace_summary import MAX_PREVIEW, Node, batches, numbers, preview, totals
+from lazward.domain.tracking.trace_summary import COSTS, COUNTS, MAX_PREVIEW, Node, batches, numbers, preview, totals
 from tests.storage.trace_data import S, id_of, make_span
 
 
@@ -35,11 +35,18 @@ def test_long_previews_are_cut():
     assert preview("x" * 2000, "user") == "x" * (MAX_PREVIEW - 3) + "..."
 
 
-@pytest.mark.parametrize(("raw", "whole", "expected"), [
-    ({"a": 1, "b": "1", "c": None, "d": True, "e": float("inf"), "f": 10**30, "g": 2.0, "h": 2.5}, True, {"a": 1, "g": 2}), ({"a": 1, "h": 2.5}, False, {"a": 1.0, "h": 2.5}),
+@pytest.mark.parametrize(("raw", "known", "expected"), [
+    ({"input_tokens": 1, "output_tokens": "1", "total_tokens": 2.0, "cache_read_input_tokens": True, "x": 5}, COUNTS, {"input_tokens": 1, "total_tokens": 2}),
+    ({"input_tokens": 2.5, "output_tokens": float("inf"), "total_tokens": 10**30, "cache_read_input_tokens": float("nan")}, COUNTS, {}), ('{"input_cost": 1, "total_cost": 2.5, "\\u0000": 3}', COSTS, {"input_cost": 1.0, "total_cost": 2.5}),
+    ("{", COSTS, None), (None, COSTS, None), ([1], COSTS, None),
 ])
-def test_numbers(raw, whole, expected):
-    assert numbers(raw, whole) == expected
+def test_numbers(raw, known, expected):
+    assert numbers(raw, known) == expected
+
+
+def test_what_is_read_out_of_json_holds_no_nul():
+    (found,) = batches([make_span(1, 1, session__id='"a\\u0000b"', mlflow__spanInputs='{"messages": [{"role": "user", "content": "x\\u0000y"}]}', mlflow__spanType='"T\\u0000"', mlflow__llm__model='"\\u0000"')])
+    assert (found.session, found.request, found.rows[0]["type"], found.rows[0]["model"]) == ("ab", "xy", "T", None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=10))
