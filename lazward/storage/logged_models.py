@@ -107,7 +107,10 @@ def finalize(tx: Tx, key: str, id_: str, status: str, now: float) -> FullModel:
 
 
 def delete(tx: Tx, key: str, id_: str, now: float) -> None:
-    _changed(tx, get(tx, key, id_), now, stage="deleted")
+    """Into the bin; one that is there already stays, since when it was put there."""
+    model = get(tx, key, id_, deleted=True)
+    if model.stage != "deleted":
+        _changed(tx, model, now, stage="deleted")
 
 
 def log_params(tx: Tx, key: str, id_: str, params: Sequence[tuple[str, str]], now: float) -> None:
