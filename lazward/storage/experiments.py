@@ -40,7 +40,7 @@ class DefaultMissing(Exception):
 
 _COLUMNS = [t.c[name] for name in Experiment.__struct_fields__]
 _WORKSPACE = sa.select(tables.resource.c.id, tables.resource.c.lookup).where(tables.resource.c.key == sa.bindparam("workspace"))
-_BY_ID = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"))
+_BY_ID = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged")
 # For what happens thousands of times a second.
 _ACTIVE = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active'"
 _BY_NAME = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.name == sa.bindparam("name"))
@@ -192,7 +192,7 @@ def seqs(tx: Tx, key: str, ids: Sequence[str]) -> list[int]:
     """Of the ids that are this workspace's; others are as good as none."""
     found: list[int] = []
     for start in range(0, len(ids), _SOME):  # a statement takes some ten thousand values
-        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.id.in_(list(ids[start : start + _SOME])))).scalars()
+        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.stage != "purged", t.c.id.in_(list(ids[start : start + _SOME])))).scalars()
     return found
 
 

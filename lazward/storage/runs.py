@@ -36,7 +36,7 @@ class Run(msgspec.Struct):
 _LINKED = tables.trace_link
 COLUMNS = [t.c[name] for name in Run.__struct_fields__]
 # A run counts only while its workspace is there, whatever became of its rows.
-_ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
+_ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged").join(
     tables.resource, tables.resource.c.key == t.c.workspace
 )
 _WRITABLE = "SELECT r.seq, r.stage FROM run r JOIN resource w ON w.key = r.workspace WHERE r.workspace = ? AND r.id = ?"
@@ -126,15 +126,21 @@ def delete(tx: Tx, key: str, id_: str, now: float) -> None:
 
 
 def restore(tx: Tx, key: str, id_: str) -> None:
+    """Out of the bin; one that was not in it stays as it is."""
     run = get(tx, key, id_)
     tx.execute(sa.update(t).where(t.c.seq == run.seq).values(stage="active", deleted=None))
+
+
+def seq_of(tx: Tx, workspace: str, run_id: str) -> int | None:
+    """run.seq, whatever stage it is in."""
+    return tx.execute(sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id)).scalar()
 
 
 def delete_job_run(tx: Tx, workspace: str, run_id: str, now: float) -> None:
     """Removes the run of a job that is deleted, and all it logged; nothing when there is none. Its artifacts are the blob store's. Traces
     are the experiment's and stay; they are no longer found by the run."""
     _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id))
-    tx.execute(sa.delete(_LINKED).where(_LINKED.c.kind == "run", _LINKED.c.ref == run_id, _LINKED.c.trace.in_(_traces(workspace))))
+    unlink_traces(tx, workspace, run_id)
 
 
 def delete_workspace(tx: Tx, workspace: str) -> None:
@@ -146,6 +152,10 @@ def delete_workspace(tx: Tx, workspace: str) -> None:
     tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
     for table in (m, e):
         tx.execute(sa.delete(table).where(table.c.workspace == workspace))
+
+
+def unlink_traces(tx: Tx, workspace: str, run_id: str) -> None:
+    tx.execute(sa.delete(_LINKED).where(_LINKED.c.kind == "run", _LINKED.c.ref == run_id, _LINKED.c.trace.in_(_traces(workspace))))
 
 
 def purge_traces(tx: Tx, seqs: Any) -> None:

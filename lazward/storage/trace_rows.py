@@ -57,7 +57,11 @@ class Trace(msgspec.Struct):
 
 
 COLUMNS = [t.c[name] for name in Trace.__struct_fields__]
-_OF = sa.select(*COLUMNS).join(tables.resource, tables.resource.c.key == t.c.workspace).where(t.c.workspace == sa.bindparam("workspace"))
+_e = tables.experiment.c
+# A trace counts only while its workspace and its experiment are there, whatever became of its rows.
+_OF = sa.select(*COLUMNS).join(tables.resource, tables.resource.c.key == t.c.workspace).join(tables.experiment, _e.seq == t.c.experiment).where(
+    t.c.workspace == sa.bindparam("workspace"), _e.stage != "purged"
+)
 _ONE = _OF.where(t.c.id == sa.bindparam("id"))
 _SOME = _OF.where(t.c.id.in_(sa.bindparam("ids", expanding=True)))
 _INSERT_SQLITE, _INSERT_POSTGRES = (kind.insert(t).on_conflict_do_nothing().returning(t.c.seq, t.c.id) for kind in (sqlite, postgresql))

@@ -11,7 +11,7 @@ from lazward.contract.mlflow import missing
 from lazward.domain.tracking.assessments import Assessment
 from lazward.domain.tracking.trace_summary import FINAL, NAME, SOURCE_RUN
 from lazward.domain.tracking.traces import IN_PROGRESS, TraceDraft
-from lazward.storage import assessments, experiments, runs, trace_artifacts
+from lazward.storage import assessments, experiments, runs, tables, trace_artifacts
 from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
 from lazward.storage.tables import trace as t
@@ -124,6 +124,17 @@ def delete(tx: Tx, key: str, experiment_id: str, now: float, limit: int, *, unti
     if ids is not None:
         which.append(t.c.id.in_(ids))
     found = tx.execute(sa.select(t.c.seq, t.c.id).where(*which).order_by(t.c.at, t.c.id).limit(limit)).all()
+    runs.purge_traces(tx, [row.seq for row in found])
+    if account:
+        trace_artifacts.drop(tx, account, [row.id for row in found], now)
+    return len(found)
+
+
+def drop_purged(tx: Tx, key: str, now: float, limit: int) -> int:
+    """Up to `limit` traces of experiments that are taken out of the bin for good (trash.claim), as delete() does. How many there were."""
+    _, account = experiments.workspace(tx, key)
+    gone = sa.select(tables.experiment.c.seq).where(tables.experiment.c.workspace == key, tables.experiment.c.stage == "purged")
+    found = tx.execute(sa.select(t.c.seq, t.c.id).where(t.c.workspace == key, t.c.experiment.in_(gone)).limit(limit)).all()
     runs.purge_traces(tx, [row.seq for row in found])
     if account:
         trace_artifacts.drop(tx, account, [row.id for row in found], now)
