@@ -114,8 +114,8 @@ class Executor(Protocol):
         ...
 
     async def read_samples(self, name: str, start: int, limit: int) -> bytes:
-        """Likewise of the samples of system metrics: lines, each a flat JSON object {"at": unix milliseconds, "step": ..., name: value, ...}
-        names are as in MLflow, without the prefix "system/". The last line may not be whole yet."""
+        """Likewise of the samples of system metrics: lines, each a flat JSON object {"at": unix milliseconds, "step": ..., name: value, ...};
+        names are MLflow's without the prefix "system/". The last line may not be whole yet."""
         ...
 
     def capacity(self) -> Capacity:
