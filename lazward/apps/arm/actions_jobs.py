@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
+
 from starlette.responses import Response
 
+from lazward.apps.arm import engine
 from lazward.apps.arm.documents import document
-from lazward.apps.arm.hooks import Call, action, written
+from lazward.apps.arm.hooks import Call, Target, action, written
 from lazward.apps.arm.operations import operation_headers
 from lazward.apps.chain import json_response
-from lazward.contract.errors import conflict
+from lazward.apps.registry_access import check_registries
+from lazward.contract.errors import ArmError, conflict
+from lazward.contract.ids import parse
 from lazward.contract.mlflow import MlflowError
+from lazward.domain.jobs import again
 from lazward.domain.resource import Doc, WriteContext
 from lazward.orchestration.job_submit import submit
 from lazward.orchestration.jobs import request_cancel
@@ -37,6 +43,22 @@ async def resume_job(call: Call) -> Response:
     row = await call.ctx.db.read(resources.get, call.key)
     assert row is not None
     return json_response(document(call.target.declared, row), 202)
+
+
+@action("workspaces/jobs", "lazwardRelaunch", right="read")
+async def relaunch_job(call: Call) -> Response:
+    """An addition of Lazward's: a new job like this one, whatever has become of it, with what the body says otherwise. The caller submits
+    it, with the rights of a PUT."""
+    ctx, changes = call.ctx, call.body or {}
+    properties = again.relaunched(call.row.properties, call.row.name, changes)
+    rid = parse(call.row.id).parent.child("jobs", again.new_name(changes, str(uuid.uuid4())))
+    await ctx.require(call.target.declared.action("write"), str(rid))
+    await check_registries(ctx, properties)
+    try:
+        row, _, _ = await ctx.db.write(engine.store, Target(call.target.declared, rid), {"properties": properties}, engine.facts(ctx), if_none_match="*")
+    except ArmError as error:
+        raise again.name_taken(rid.name) if error.status == 412 else error from None
+    return json_response(document(call.target.declared, row), 201)
 
 
 @action("workspaces/jobs", "cancel")
