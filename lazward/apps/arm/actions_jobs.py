@@ -45,11 +45,12 @@ async def resume_job(call: Call) -> Response:
     return json_response(document(call.target.declared, row), 202)
 
 
-@action("workspaces/jobs", "lazwardRelaunch", right="read")
+@action("workspaces/jobs", "lazwardRelaunch", right="write")
 async def relaunch_job(call: Call) -> Response:
     """An addition of Lazward's: a new job like this one, whatever has become of it, with what the body says otherwise. The caller submits
     it, with the rights of a PUT."""
     ctx, changes = call.ctx, call.body or {}
+    await ctx.require(call.target.declared.action("read"), call.row.id)
     properties = again.relaunched(call.row.properties, call.row.name, changes)
     rid = parse(call.row.id).parent.child("jobs", again.new_name(changes, str(uuid.uuid4())))
     await ctx.require(call.target.declared.action("write"), str(rid))
