@@ -1,4 +1,4 @@
-"""Actions and effects of jobs."""
+"""Actions and effects of jobs and their runs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lazward.contract.ids import parse
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.jobs import again
 from lazward.domain.resource import Doc, WriteContext
+from lazward.orchestration import run_diff
 from lazward.orchestration.job_submit import submit
 from lazward.orchestration.jobs import request_cancel
 from lazward.orchestration.pipeline_resume import resume
@@ -68,3 +69,12 @@ async def cancel_job(call: Call) -> Response:
     if task_id is None:
         return Response(status_code=200)
     return Response(status_code=202, headers=operation_headers(call.ctx, task_id, call.row.id))
+
+
+@action("workspaces", "lazwardDiff", right="jobs/read")
+async def diff_runs(call: Call) -> Response:
+    """An addition of Lazward's: what is different between two jobs, or runs that are none. Takes the right to read all that it shows."""
+    left, right = run_diff.check_request(call.body)
+    for thing in ("codes/versions", "experiments/runs", "metadata/artifacts"):
+        await call.ctx.require(call.target.declared.action(f"{thing}/read"), call.row.id)
+    return json_response(await run_diff.compare(call.ctx.db, call.ctx.services.blobs, call.row, left, right))

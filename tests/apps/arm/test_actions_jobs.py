@@ -110,3 +110,28 @@ class TestRelaunch:
         again = relaunch(plane, sweep, {"limits": {"maxTotalTrials": 3}, "searchSpace": {"lr": ["uniform", [0, 5]]}})
         assert again.status == 201, again.body
         assert again.json["properties"]["limits"]["maxTotalTrials"] == 3
+
+
+class TestDiff:
+    def test_of_two_jobs(self, plane: Plane, home: str):
+        first = submit(plane, home)
+        second = relaunch(plane, first, {"inputs": {"lr": 0.5}}).json
+        answer = plane.send("POST", versioned(f"{home}/lazwardDiff"), {"left": first["name"], "right": second["name"]})
+        assert answer.status == 200, answer.body
+        assert answer.json["inputs"] == [{"name": "lr", "left": "0.1", "right": "0.5"}]
+        assert answer.json["settings"] == []
+
+    @pytest.mark.parametrize(("body", "status"), [({"left": "none", "right": "none"}, 404), ({"left": "x"}, 400), ([1], 400)])
+    def test_what_cannot_be(self, plane: Plane, home: str, body: object, status: int):
+        assert plane.send("POST", versioned(f"{home}/lazwardDiff"), body).status == status
+
+    def test_takes_the_right_to_read_all_that_it_shows(self, plane: Plane, home: str):
+        first = submit(plane, home)
+        body = {"left": first["name"], "right": first["name"]}
+        things = ("jobs", "codes/versions", "experiments/runs", "metadata/artifacts")
+        base = "Microsoft.MachineLearningServices/workspaces"
+        plane.authority.rights["all"] = [(f"{base}/{thing}/read", home) for thing in things]
+        assert plane.send("POST", versioned(f"{home}/lazwardDiff"), body, token="all").status == 200
+        for thing in things:
+            plane.authority.rights["less"] = [(f"{base}/{other}/read", home) for other in things if other != thing]
+            assert plane.send("POST", versioned(f"{home}/lazwardDiff"), body, token="less").status == 403, thing
