@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.tracking import system
 from lazward.domain.tracking.system import Sample
-from lazward.storage import metrics
+from lazward.storage import metric_history, metrics
 from lazward.storage.db import Database, DatabaseAway, Tx
 from lazward.storage.resources import Row
 
@@ -32,7 +32,7 @@ Source = Callable[[int, int], Awaitable[bytes]]  # as Executor.read_samples
 async def next_step(db: Database, job: Row) -> int:
     """Of the first sample of a launch: after all that are stored. 0 when somebody has purged the run."""
     try:
-        stored = await db.read(metrics.steps, job.scope, job.name, system.PREFIX)
+        stored = await db.read(metric_history.steps, job.scope, job.name, system.PREFIX)
     except MlflowError:
         return 0
     return max(stored.values(), default=-1) + 1
@@ -113,7 +113,7 @@ class SamplePump:
                 return fresh
 
     async def _stored(self) -> int:
-        found = await self.db.read(metrics.steps, self.job.scope, self.job.name, self.prefix)
+        found = await self.db.read(metric_history.steps, self.job.scope, self.job.name, self.prefix)
         return max((step for name, step in found.items() if system.is_own(name.removeprefix(self.prefix))), default=-1)
 
     def _store(self, tx: Tx, samples: list[Sample]) -> bool:
@@ -125,5 +125,5 @@ class SamplePump:
     def _another_logs(self, tx: Tx, samples: list[Sample]) -> bool:
         """Whether the job has switched MLflow's own monitor on (`log_system_metrics=True`): then it says what the machine does."""
         ours = {*self._ours, *((sample.at, sample.step) for sample in samples)}  # the latter are there when a commit is repeated
-        found = metrics.places(tx, self.job.scope, self.job.name, f"{self.prefix}{system.TELLTALE}", min(ours)[0], REMEMBERED)
+        found = metric_history.places(tx, self.job.scope, self.job.name, f"{self.prefix}{system.TELLTALE}", min(ours)[0], REMEMBERED)
         return any(place not in ours for place in found)

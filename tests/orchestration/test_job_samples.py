@@ -11,7 +11,7 @@ from lazward.contract.mlflow import MlflowError
 from lazward.domain.tracking.names import Metric
 from lazward.orchestration import job_samples, jobs
 from lazward.orchestration.job_samples import SamplePump, next_step
-from lazward.storage import metrics, resources, run_search, runs
+from lazward.storage import metric_history, metrics, resources, run_search, runs
 from lazward.storage.db import DatabaseAway
 from tests.orchestration.place import HOME
 from tests.orchestration.test_job_attempts import retrying
@@ -28,7 +28,7 @@ def values(place, name: str = "a") -> dict[str, float]:
 
 
 def steps_of(place, key: str, name: str = "a") -> list[int]:
-    return [point.step for point in place.db.read_now(metrics.history, HOME.lower(), name, key, None, None)[0]]
+    return [point.step for point in place.db.read_now(metric_history.history, HOME.lower(), name, key, None, None)[0]]
 
 
 class TestJobs:

@@ -122,7 +122,7 @@ async def test_inputs_parameters_settings_and_packages(place):
     assert found["settings"] == [{"name": "environmentVariables.A", "left": None, "right": "1"}, {"name": "resources.properties.cores", "left": "1", "right": None}]
     assert found["packages"] is None  # neither has been prepared
     for name, params in (("a", [("p", "1"), ("q", "1")]), ("b", [("p", "2"), ("q", "1")])):
-        place.db.write_now(lambda tx, name=name, params=params: runs.log_params(tx, runs.get(tx, HOME.lower(), name), params))
+        place.db.write_now(lambda tx, name=name, params=params: runs.log_params(tx, runs.get(tx, HOME.lower(), name).seq, name, params))
         await keep(place, name, "system_logs/environment_lock.txt", f"# Python 3.11.7, environment e\nnumpy==1.{params[0][1]}\nsix==1.0\n".encode())
     found = await diff(place, "a", "b")
     assert found["parameters"] == [{"name": "p", "left": "1", "right": "2"}]
