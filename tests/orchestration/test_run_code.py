@@ -90,7 +90,7 @@ class TestArtifacts:
         assert "no code asset" in (await code_of(place, "j", place.facts("jobs/j"))).why
         assert "not found" in (await code_of(place, "none")).why
 
-    @pytest.mark.parametrize("data", [b"", b"no archive", archive({"a": "x" * 1000})[:-30], archive({"a": "x" * 100}).replace(b"a", b"b", 1)])
+    @pytest.mark.parametrize("data", [b"", b"no archive", archive({"a": "x" * 1000})[:-30], archive({"a": "x" * 100}).replace(b"a", b"b", 1)], ids=["nothing", "text", "cut", "torn"])
     async def test_what_is_no_archive_says_so(self, place, data: bytes):
         plain_run(place, "r")
         await keep(place, "r", "source/snapshot.zip", data)

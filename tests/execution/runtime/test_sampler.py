@@ -58,7 +58,7 @@ def test_what_the_processes_take(tmp_path: Path, busy: subprocess.Popen[str]):
     assert 50 < found["job_memory_usage_megabytes"] < 200
     assert found["job_memory_usage_percentage"] == pytest.approx(found["job_memory_usage_megabytes"] * 1e6 / 2**30 * 100, abs=0.01)
     assert found["job_cpu_cores"] > 0
-    assert found["job_cpu_utilization_percentage"] == pytest.approx(found["job_cpu_cores"] * 100 / (os.cpu_count() or 1), abs=0.01)
+    assert found["job_cpu_utilization_percentage"] == pytest.approx(found["job_cpu_cores"] * 100 / (os.cpu_count() or 1), abs=0.1)
     assert (found["job_processes"], found["job_threads"]) == (1, 1)
     assert found["job_disk_write_megabytes"] >= 8.38
     assert {"cpu_utilization_percentage", "system_memory_usage_megabytes", "disk_available_megabytes", "network_receive_megabytes"} <= found.keys()
