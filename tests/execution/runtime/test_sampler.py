@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,10 +38,20 @@ def busy(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def make(folder: Path, tree=list, count: int = 1, step: int = 0, **limits) -> Sampler:
-    (folder / "records").mkdir(exist_ok=True)
-    each = ProcessOrder([b"a"], [], b"/log")
-    return Sampler(Order(b"", b"", b"/", os.fsencode(folder), Limits(**limits), 1.0, [each] * count, 10.0, step), str(folder / "records"), tree)
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., Sampler]]:
+    """Samplers as keepers make them; a keeper's file is closed by its end."""
+    made: list[Sampler] = []
+
+    def one(tree=list, count: int = 1, step: int = 0, **limits) -> Sampler:
+        (tmp_path / "records").mkdir(exist_ok=True)
+        order = Order(b"", b"", b"/", os.fsencode(tmp_path), Limits(**limits), 1.0, [ProcessOrder([b"a"], [], b"/log")] * count, 10.0, step)
+        made.append(Sampler(order, str(tmp_path / "records"), tree))
+        return made[-1]
+
+    yield one
+    for sampler_ in made:
+        os.close(sampler_._fd)
 
 
 def lines(folder: Path) -> list[dict]:
@@ -49,8 +59,8 @@ def lines(folder: Path) -> list[dict]:
 
 
 @linux
-def test_what_the_processes_take(tmp_path: Path, busy: subprocess.Popen[str]):
-    made = make(tmp_path, lambda: [p for p in [processes.look_at(busy.pid)] if p], memory_bytes=1 << 30)
+def test_what_the_processes_take(make, tmp_path: Path, busy: subprocess.Popen[str]):
+    made = make(lambda: [p for p in [processes.look_at(busy.pid)] if p], memory_bytes=1 << 30)
     assert busy.stdout and busy.stdout.readline() == "ready\n"
     made.look({busy.pid: 0})
     [found] = lines(tmp_path)
@@ -66,13 +76,13 @@ def test_what_the_processes_take(tmp_path: Path, busy: subprocess.Popen[str]):
 
 
 @linux
-def test_each_of_several_processes_has_values_of_its_own(tmp_path: Path, busy: subprocess.Popen[str]):
+def test_each_of_several_processes_has_values_of_its_own(make, tmp_path: Path, busy: subprocess.Popen[str]):
     assert busy.stdout and busy.stdout.readline() == "ready\n"
     me = processes.look_at(busy.pid)
     assert me
     below = processes.Process(1 << 22, busy.pid, 1, 1, 1, 3_000_000, 1, 5.0)
     stray = processes.Process((1 << 22) + 1, 1, 1, 1, 1, 7_000_000)
-    made = make(tmp_path, lambda: [me, below, stray], count=2)
+    made = make(lambda: [me, below, stray], count=2)
     made.look({busy.pid: 1})
     [found] = lines(tmp_path)
     assert found["rank_1/job_memory_usage_megabytes"] == pytest.approx((me.resident + 3_000_000) / 1e6, abs=0.001)
@@ -80,23 +90,23 @@ def test_each_of_several_processes_has_values_of_its_own(tmp_path: Path, busy: s
     assert (found["rank_0/job_memory_usage_megabytes"], found["rank_0/job_cpu_cores"]) == (0, 0)
 
 
-def test_steps_go_on_from_the_first(tmp_path: Path):
-    made = make(tmp_path, step=17)
+def test_steps_go_on_from_the_first(make, tmp_path: Path):
+    made = make(step=17)
     for _ in range(3):
         made.look({})
     assert [line["step"] for line in lines(tmp_path)] == [17, 18, 19]
     assert all(now["at"] >= before["at"] for before, now in zip(lines(tmp_path), lines(tmp_path)[1:], strict=False))
 
 
-def test_a_launch_that_was_over_soon_has_one_sample_with_its_peak(tmp_path: Path):
-    made = make(tmp_path)
+def test_a_launch_that_was_over_soon_has_one_sample_with_its_peak(make, tmp_path: Path):
+    made = make()
     made.last(123_000_000)
     [found] = lines(tmp_path)
     assert (found["job_memory_usage_megabytes"], found["job_processes"]) == (123, 0)
 
 
-def test_the_last_sample_of_one_that_had_others_tells_what_was_used_in_all(tmp_path: Path):
-    made = make(tmp_path)
+def test_the_last_sample_of_one_that_had_others_tells_what_was_used_in_all(make, tmp_path: Path):
+    made = make()
     made.look({})
     made.last(123)
     found = lines(tmp_path)[1]
@@ -107,8 +117,8 @@ def test_the_last_sample_of_one_that_had_others_tells_what_was_used_in_all(tmp_p
 
 
 @linux
-def test_what_the_keeper_writes_itself_is_not_the_launches(tmp_path: Path):
-    made = make(tmp_path)
+def test_what_the_keeper_writes_itself_is_not_the_launches(make, tmp_path: Path):
+    made = make()
     before = made._transferred([])
     with (tmp_path / "mine").open("wb") as file:
         file.write(b"x" * (4 << 20))
@@ -116,8 +126,8 @@ def test_what_the_keeper_writes_itself_is_not_the_launches(tmp_path: Path):
     assert made._transferred([]) == before
 
 
-def test_a_full_disk_leaves_no_half_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    made = make(tmp_path)
+def test_a_full_disk_leaves_no_half_a_line(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = make()
     made.look({})
     write = os.write
     with monkeypatch.context() as full:
@@ -127,8 +137,8 @@ def test_a_full_disk_leaves_no_half_a_line(tmp_path: Path, monkeypatch: pytest.M
     assert [line["step"] for line in lines(tmp_path)] == [0, 1]
 
 
-def test_no_room_at_all_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    made = make(tmp_path)
+def test_no_room_at_all_is_no_fault(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = make()
 
     def none(fd: int, data: bytes) -> int:
         raise OSError("full")
@@ -142,8 +152,8 @@ def test_no_room_at_all_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sampler.begin(order, str(tmp_path / "gone"), list) is None
 
 
-def test_the_older_the_launch_and_the_dearer_a_look_the_rarer_are_samples(tmp_path: Path):
-    made = make(tmp_path)
+def test_the_older_the_launch_and_the_dearer_a_look_the_rarer_are_samples(make, tmp_path: Path):
+    made = make()
     made.look({})
     assert 9 < made.at - made._looked < 12
     made.began -= 8640 * 60
@@ -151,11 +161,11 @@ def test_the_older_the_launch_and_the_dearer_a_look_the_rarer_are_samples(tmp_pa
     assert 59 < made.at - made._looked < 62
 
 
-def test_a_look_costs_little(tmp_path: Path):
+def test_a_look_costs_little(make, tmp_path: Path):
     """Printed, not judged: what a sample of a small tree costs its keeper."""
     import time
 
-    made = make(tmp_path, lambda: [p for p in [processes.look_at(os.getpid())] if p])
+    made = make(lambda: [p for p in [processes.look_at(os.getpid())] if p])
     began = time.process_time()
     for _ in range(20):
         made.look({})
