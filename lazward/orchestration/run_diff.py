@@ -128,7 +128,7 @@ async def _compare_files(left: Code, right: Code, out: dict[str, Any]) -> None:
         if a is None or b is None:
             out["notShown"].append({"path": path, "why": "not text"})
             continue
-        piece = await asyncio.to_thread(unified, a, b, f"a/{_plain(path)}" if old else NOWHERE, f"b/{_plain(path)}" if new else NOWHERE, budget)
+        piece = await asyncio.to_thread(unified, a, b, f"a/{path}" if old else NOWHERE, f"b/{path}" if new else NOWHERE, budget)
         if len(piece) > room:
             out["truncated"] = True
             out["notShown"].append({"path": path, "why": "the diff is cut"})
@@ -151,11 +151,6 @@ def _text(content: bytes) -> str | None:
         return content.decode()
     except UnicodeDecodeError:
         return None
-
-
-def _plain(path: str) -> str:
-    """A path in a heading of the diff: what would end the line is written out."""
-    return path.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t") if any(c in path for c in "\n\r\t") else path
 
 
 def check_request(body: Any) -> tuple[str, str]:

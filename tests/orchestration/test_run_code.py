@@ -1,23 +1,10 @@
 from __future__ import annotations
 
-import io
-import zipfile
-
-import pytest
-
 from lazward.orchestration import run_code
 from lazward.orchestration.data import ARTIFACTS
 from lazward.orchestration.run_code import Code, code_of_run
 from lazward.storage import resources, runs
 from tests.orchestration.place import HOME
-
-
-def archive(files: dict[str, str | bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as made:
-        for name, content in files.items():
-            made.writestr(name, content)
-    return out.getvalue()
 
 
 async def keep(place, run: str, name: str, data: bytes) -> None:
@@ -67,7 +54,8 @@ class TestAsset:
 class TestArtifacts:
     async def test_a_snapshot(self, place):
         plain_run(place, "r")
-        await keep(place, "r", "source/snapshot.zip", archive({"train.py": "print(1)", "sub/": "", "sub/x.bin": b"\0\1"}))
+        await keep(place, "r", "source/snapshot/train.py", b"print(1)")
+        await keep(place, "r", "source/snapshot/sub/x.bin", b"\0\1")
         await keep(place, "r", "source/diff.patch", b"a patch")
         found = await code_of(place, "r")
         assert found.kind == "snapshot"
@@ -90,30 +78,16 @@ class TestArtifacts:
         assert "no code asset" in (await code_of(place, "j", place.facts("jobs/j"))).why
         assert "not found" in (await code_of(place, "none")).why
 
-    @pytest.mark.parametrize("data", [b"", b"no archive", archive({"a": "x" * 1000})[:-30], archive({"a": "x" * 100}).replace(b"a", b"b", 1)], ids=["nothing", "text", "cut", "torn"])
-    async def test_what_is_no_archive_says_so(self, place, data: bytes):
-        plain_run(place, "r")
-        await keep(place, "r", "source/snapshot.zip", data)
-        found = await code_of(place, "r")
-        assert found.kind == "none" and "source/snapshot.zip" in found.why
-
-    async def test_an_archive_that_unpacks_to_more_than_fits_is_cut(self, place, monkeypatch):
-        monkeypatch.setattr(run_code, "MAX_FILE", 1000)
-        monkeypatch.setattr(run_code, "MAX_UNZIPPED", 2500)
-        plain_run(place, "r")
-        await keep(place, "r", "source/snapshot.zip", archive({str(i): b"0" * 100_000 for i in range(9)}))
-        found = await code_of(place, "r")
-        assert found.cut and len(found.files) == 3
-        assert all(file.size > 1000 for path, file in found.files.items() if path != "2")
-
-    async def test_an_archive_of_too_many_files_is_not_opened(self, place, monkeypatch):
+    async def test_no_more_files_than_are_compared(self, place, monkeypatch):
         monkeypatch.setattr(run_code, "MAX_FILES", 2)
         plain_run(place, "r")
-        await keep(place, "r", "source/snapshot.zip", archive({str(i): "" for i in range(9)}))
-        assert "more than 8 files" in (await code_of(place, "r")).why
+        for count in range(3):
+            await keep(place, "r", f"source/snapshot/{count}", b"x")
+            found = await code_of(place, "r")
+            assert (len(found.files), found.cut) == (min(count + 1, 2), count == 2)
 
-    async def test_one_that_is_too_large_is_not_read(self, place, monkeypatch):
-        monkeypatch.setattr(run_code, "MAX_ZIP", 10)
+    async def test_a_patch_that_is_too_large_is_not_read(self, place, monkeypatch):
+        monkeypatch.setattr(run_code, "MAX_FILE", 3)
         plain_run(place, "r")
-        await keep(place, "r", "source/snapshot.zip", archive({"a": "x"}))
-        assert "bytes" in (await code_of(place, "r")).why
+        await keep(place, "r", "source/diff.patch", b"1234")
+        assert "4 bytes" in (await code_of(place, "r")).why

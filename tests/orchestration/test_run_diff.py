@@ -7,7 +7,7 @@ from lazward.orchestration import run_diff
 from lazward.orchestration.run_diff import check_request, compare
 from lazward.storage import resources, runs
 from tests.orchestration.place import HOME
-from tests.orchestration.test_run_code import archive, keep, plain_run
+from tests.orchestration.test_run_code import keep, plain_run
 
 
 async def diff(place, left: str, right: str) -> dict:
@@ -68,18 +68,11 @@ class TestCode:
         assert found["changed"] == ["a.py"]
         assert [entry["path"] for entry in found["notShown"]] == ["b.py"]
 
-    async def test_a_name_cannot_write_a_heading(self, place):
-        plain_run(place, "r1")
-        plain_run(place, "r2")
-        await keep(place, "r1", "source/snapshot.zip", archive({"x\n+++ b/y": "1\n"}))
-        await keep(place, "r2", "source/snapshot.zip", archive({"x\n+++ b/y": "2\n"}))
-        assert (await diff(place, "r1", "r2"))["code"]["diff"].splitlines()[:2] == ["--- a/x\\n+++ b/y", "+++ b/x\\n+++ b/y"]
-
 
 class TestRunsFromElsewhere:
     async def test_snapshots_and_a_job(self, place):
         plain_run(place, "r")
-        await keep(place, "r", "source/snapshot.zip", archive({"train.py": "a\n"}))
+        await keep(place, "r", "source/snapshot/train.py", b"a\n")
         place.job("j", "true", codeId=await place.code("c", {"train.py": "b\n"}))
         found = await diff(place, "r", "j")
         assert found["code"]["changed"] == ["train.py"]
@@ -104,7 +97,7 @@ class TestRunsFromElsewhere:
     async def test_what_cannot_be_compared_says_why(self, place):
         plain_run(place, "r1")
         plain_run(place, "r2")
-        await keep(place, "r1", "source/snapshot.zip", archive({"a": "1"}))
+        await keep(place, "r1", "source/snapshot/a", b"1")
         assert "'r2' cannot be compared" in (await diff(place, "r1", "r2"))["code"]["why"]
         await keep(place, "r2", "source/diff.patch", b"+x\n")
         found = (await diff(place, "r1", "r2"))["code"]
