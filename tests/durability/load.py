@@ -139,6 +139,9 @@ class Jobs:
                 "run": run["info"]["status"], "result": text(f"{folder}/outputs/result.txt"), "waitingFor": facts.get("waitingFor"),
                 "metrics": [(m["step"], m["timestamp"], m["value"]) for m in history],
             }
+            if facts["status"] == "Completed":
+                sampled = arm.get(f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/metrics/get-history?run_id={name}&metric_key=system/disk_usage_percentage").get("metrics", [])
+                assert sampled and [m["step"] for m in sampled] == list(range(len(sampled))), (name, sampled)  # none is missing, none is there twice
             # How far it came before it was canceled is nobody's promise; that its lines are whole and in order is.
             seen["logs"] = {log: text(f"{folder}/user_logs/{log}") for log in logs} if job.cancel != "at once" else None
             if job.cancel == "at once":
