@@ -133,15 +133,15 @@ class Jobs:
 
             logs = ["std_log.txt"] if job.processes == 1 else [f"std_log_process_{i}.txt" for i in range(job.processes)]
             run = arm.get(f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/runs/get?run_id={name}")["run"]
-            history = arm.get(f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/metrics/get-history?run_id={name}&metric_key=loss").get("metrics", [])
+            history_of = f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/metrics/get-history?run_id={name}&metric_key="
             seen = {
                 "status": facts["status"], "error": (facts.get("error") or {}).get("code"), "exit": (facts.get("exit") or {}).get("code"),
                 "run": run["info"]["status"], "result": text(f"{folder}/outputs/result.txt"), "waitingFor": facts.get("waitingFor"),
-                "metrics": [(m["step"], m["timestamp"], m["value"]) for m in history],
+                "metrics": [(m["step"], m["timestamp"], m["value"]) for m in arm.get(f"{history_of}loss").get("metrics", [])],
             }
             if facts["status"] == "Completed":
-                sampled = arm.get(f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/metrics/get-history?run_id={name}&metric_key=system/disk_usage_percentage").get("metrics", [])
-                assert sampled and [m["step"] for m in sampled] == list(range(len(sampled))), (name, sampled)  # none is missing, none is there twice
+                samples = arm.get(f"{history_of}system/disk_usage_percentage").get("metrics", [])
+                assert samples and [m["step"] for m in samples] == list(range(len(samples))), (name, samples)  # none is missing, none is there twice
             # How far it came before it was canceled is nobody's promise; that its lines are whole and in order is.
             seen["logs"] = {log: text(f"{folder}/user_logs/{log}") for log in logs} if job.cancel != "at once" else None
             if job.cancel == "at once":
