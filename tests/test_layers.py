@@ -70,7 +70,6 @@ def _within(path: str, at: str) -> bool:
 # whole server. A module without logic (declarations alone) is tested by what reads it.
 ELSEWHERE = {
     "apps/arm/actions_assets.py": "tests/orchestration/test_schedule_events.py",
-    "apps/arm/actions_jobs.py": "tests/orchestration/test_jobs.py",
     "apps/arm/actions_workspaces.py": "tests/apps/arm/test_registry.py",
     "apps/arm/authorization_scope.py": "tests/apps/arm/test_authorization.py",
     "apps/arm/conditions.py": "tests/apps/arm/test_registry.py",
@@ -143,7 +142,6 @@ ELSEWHERE = {
     "orchestration/job_env.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_finish.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_prepare.py": "tests/orchestration/test_jobs.py",
-    "orchestration/job_submit.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_ready.py": "tests/orchestration/test_job_queue.py",
     "orchestration/job_references.py": "tests/orchestration/test_jobs.py",
     "orchestration/copying.py": "tests/orchestration/test_sweeps.py",

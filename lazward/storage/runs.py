@@ -210,6 +210,13 @@ def set_tags(tx: Tx, workspace: str, run_id: str, tags: dict[str, str], now: flo
         write_tags(tx, found.seq, tags.items())
 
 
+def drop_tags(tx: Tx, workspace: str, run_id: str, names: Sequence[str]) -> None:
+    """Removes tags that a job has set on its run, where they are."""
+    found = tx.execute(_ONE, {"workspace": workspace, "id": run_id}).first()
+    if found is not None:
+        tx.execute(sa.delete(tables.run_tag).where(tables.run_tag.c.run == found.seq, tables.run_tag.c.key.in_(names)))
+
+
 def write_tags(tx: Tx, seq: int, tags: Iterable[tuple[str, str]]) -> None:
     """Sets tags of run.seq, the last of equal keys winning. Some of them are facts of the run as well: its name, what it is nested in."""
     wanted = dict(tags)

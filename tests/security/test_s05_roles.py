@@ -22,7 +22,7 @@ from tests.control_plane import versioned
 from tests.security.site import ROLES, STORAGE, Site
 
 PEOPLE = [*ROLES, "none", "job"]
-READING_ACTIONS = {"diagnose"}  # POST, but a read
+READING_ACTIONS = {"diagnose", "lazwarddiff"}  # POST, but a read
 
 
 @dataclass(frozen=True)
