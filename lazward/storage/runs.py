@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking.names import PARENT, RUN_NAME
 from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL, from_job
-from lazward.storage import experiments, tables
+from lazward.storage import experiments, genai_tables, tables
 from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
 from lazward.storage.tables import run as t
@@ -132,7 +132,9 @@ def delete_workspace(tx: Tx, workspace: str) -> None:
     _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace))
     tx.execute(sa.delete(measured).where(measured.c.model.in_(sa.select(m.c.seq).where(m.c.workspace == workspace))))
     tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
-    for table in (m, e):
+    for part, column, whole in genai_tables.PARTS:
+        tx.execute(sa.delete(part).where(part.c[column].in_(sa.select(whole.c.seq).where(whole.c.workspace == workspace))))
+    for table in (m, e, *genai_tables.WHOLES):
         tx.execute(sa.delete(table).where(table.c.workspace == workspace))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lazward.apps.mlflow import artifacts, experiments, logged_models, registry, runs
+from lazward.apps.mlflow import artifacts, calls_genai, experiments, logged_models, registry, runs
 from lazward.apps.mlflow.call import Call
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -106,3 +106,6 @@ PROXIED: list[tuple[str, re.Pattern[str], Rpc]] = [
     ("POST", re.compile("mpu/complete/(?P<path>.+)", re.DOTALL), Rpc(artifacts.multipart_complete, FILES_WRITE)),
     ("POST", re.compile("mpu/abort/(?P<path>.+)", re.DOTALL), Rpc(artifacts.multipart_abort, FILES_WRITE)),
 ]
+
+RPC.update({name: Rpc(*call) for name, call in calls_genai.CALLS.items()})
+BY_PATH += [(method, re.compile(path), Rpc(*call)) for method, path, call in calls_genai.BY_PATH]

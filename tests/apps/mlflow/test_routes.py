@@ -137,7 +137,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["key", "value", "timestamp", "step", "model_id", "dataset", "name", "path", "tags", "field_name"]), inner, max_size=4),
     max_leaves=8,
 )
-NAMES = ["run_id", "experiment_id", "experiment_ids", "key", "value", "timestamp", "step", "metrics", "params", "tags", "name", "new_name", "filter", "order_by", "max_results", "page_token", "run_view_type", "view_type", "status", "end_time", "start_time", "datasets", "models", "model_json", "run_name", "source", "version", "alias", "stage", "path", "parts", "num_parts", "upload_id", "metric_key", "run_ids", "start_step", "end_step", "artifact_location", "user_id"]
+NAMES = ["run_id", "experiment_id", "experiment_ids", "key", "value", "timestamp", "step", "metrics", "params", "tags", "name", "new_name", "filter", "order_by", "max_results", "page_token", "run_view_type", "view_type", "status", "end_time", "start_time", "datasets", "models", "model_json", "run_name", "source", "version", "alias", "stage", "path", "parts", "num_parts", "upload_id", "metric_key", "run_ids", "start_step", "end_step", "artifact_location", "user_id",
+    "filter_string", "records", "dataset_record_ids", "serialized_scorer", "scorer_ids", "sample_rate", "schema_id", "input", "type", "queue_id", "queue_type", "users", "schema_ids",
+    "update_users", "update_schema_ids", "item_ids", "item_id", "item_type", "issue_id", "description", "severity", "root_causes", "url", "events", "secret", "event", "instruction",
+    "enable_comment", "user", "new_owner", "completed_by", "include_trace_count"]
 
 
 class TestBadInput:
