@@ -91,6 +91,20 @@ def update(tx: Tx, row: Row, now: float) -> Row:
     return row
 
 
+def rename(tx: Tx, row: Row, rid: ResourceId, now: float) -> None:
+    """Gives a resource another id, and everything below it ids below that; their order of creation stays. rid: of the same type, its key
+    free or the resource's own."""
+    below = [Row(*found) for found in tx.execute(sa.select(*_COLUMNS).where(_BELOW), {"below": _anything_below(row.key)})]
+    _move(tx, row, str(rid), row.parent, rid.name, now)
+    for one in below:
+        parent = rid.key + one.parent[len(row.key) :]
+        _move(tx, one, str(rid) + one.id[len(row.id) :], parent, one.name, now)
+
+
+def _move(tx: Tx, row: Row, id_: str, parent: str, name: str, now: float) -> None:
+    tx.execute(sa.update(t).where(t.c.seq == row.seq).values(key=id_.lower(), id=id_, parent=parent, name=name, etag=new_etag(), updated=now))
+
+
 def delete(tx: Tx, key: str) -> bool:
     """Removes a resource and everything below it."""
     key = key.lower()

@@ -22,6 +22,7 @@ def data(app):
 
 async def register(app, source):
     async with app.client() as client:
+        await client.post(PLAIN + "/api/2.0/mlflow/registered-models/create", json={"name": "m"})
         answer = await client.post(PLAIN + "/api/2.0/mlflow/model-versions/create", json={"name": "m", "source": source})
     return answer.status_code, answer.json()
 
