@@ -13,8 +13,18 @@ from typing import Any
 from lazward.apps.mlflow import shapes
 from lazward.apps.mlflow.call import Call
 from lazward.apps.mlflow.memory_search import page
-from lazward.apps.mlflow.model_sources import artifact_source
-from lazward.apps.mlflow.models_port import ModelRegistryPort, ModelVersion, RegisteredModel
+from lazward.apps.mlflow.model_sources import Origin, artifact_source
+from lazward.apps.mlflow.models_port import (
+    ALIAS,
+    LOGGED_MODEL,
+    RUN,
+    RUN_LINK,
+    SOURCE,
+    USER,
+    ModelRegistryPort,
+    ModelVersion,
+    RegisteredModel,
+)
 from lazward.apps.mlflow.shapes import Json
 from lazward.contract.ids import check_name
 from lazward.contract.mlflow import MlflowError, invalid, missing
@@ -23,9 +33,6 @@ from lazward.domain.tracking import names
 from lazward.domain.tracking.filter import MODEL_VERSIONS, REGISTERED_MODELS, parse_filter, parse_orders
 from lazward.storage import logged_models, runs
 
-SOURCE, RUN, RUN_LINK, LOGGED_MODEL, ALIAS, USER = (
-    "mlflow.source", "mlflow.runId", "mlflow.runLink", "mlflow.modelId", "mlflow.alias.", "mlflow.user",
-)
 STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
 _ALIAS = re.compile(r"[\w\-]{1,255}")
 _VERSION_ALIAS = re.compile(r"[vV]\d+")
@@ -153,6 +160,8 @@ async def get_by_alias(call: Call) -> Json:
         raise _no_model(name)
     if alias.lower() == "latest":
         found = max(await _port(call).versions(call.key, name), key=_number, default=None)
+        if found is None:
+            raise missing(f"Latest version not found for model {name}.")
     else:
         version = model.properties.get(ALIAS + alias, "")
         found = await _port(call).version(call.key, name, version) if version else None
@@ -168,12 +177,14 @@ async def create_version(call: Call) -> Json:
     name, source, tags = _name(call), call.required("source"), dict(call.pairs("tags"))
     if prompts.is_prompt(tags):
         prompts.check_source(source)
-        uri, of_model = "", ""
+        origin = Origin("")
     else:
-        uri, of_model = await artifact_source(call, source)
-    run, model_id = call.text("run_id"), call.text("model_id") or of_model
+        origin = await artifact_source(call, source)
+    run, model_id = call.text("run_id") or origin.run, call.text("model_id") or origin.model
     if run:  # one of another workspace is as good as none
         await call.read(runs.get, run)
+    if run != origin.run and source.startswith("runs:"):
+        raise invalid(f"Invalid model version source: '{source[:300]}'. The run_id request parameter must identify the resource that contains the source.", "run_id")
     if model_id:
         run = run or (await call.read(logged_models.get, model_id)).run
     model = await _port(call).model(call.key, name)
@@ -183,11 +194,13 @@ async def create_version(call: Call) -> Json:
         raise invalid(f"'{name}' is registered as a {'prompt' if prompts.is_prompt(model.tags) else 'model'}; its versions are of that kind, too.", "tags")
     kept = {SOURCE: source, RUN: run, RUN_LINK: call.text("run_link"), LOGGED_MODEL: model_id, USER: call.user}
     draft = ModelVersion(
-        name, "", uri, "mlflow_model", call.text("description"), tags, {k: v for k, v in kept.items() if v}, "", call.now, call.now, job_name=run,
+        name, "", origin.uri, "mlflow_model", call.text("description"), tags, {k: v for k, v in kept.items() if v}, "", call.now, call.now, job_name=run,
     )
     made = await _port(call).create_version(call.key, draft, call.ctx.caller)
     if made is None:
         raise _no_model(name)
+    if model_id:
+        await call.write(logged_models.registered, model_id, made.name, made.version, call.now)
     return {"model_version": _version(call, made, {})}
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from lazward.storage import logged_models
 from tests.apps.tracking_app import HISTORY, PLAIN, PLUGIN
 from tests.storage.tracking_data import WORKSPACE, make_run
 
@@ -117,11 +120,27 @@ async def test_search(app):
     ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "run_id": "r1"}, 404, "RESOURCE_DOES_NOT_EXIST"), ("GET", "model-versions/get", {"name": "a", "version": "1"}, 404, "RESOURCE_DOES_NOT_EXIST"),
     ("PATCH", "model-versions/update", {"name": "a", "version": "1"}, 404, "RESOURCE_DOES_NOT_EXIST"), ("POST", "model-versions/create", {"name": "a"}, 400, "INVALID_PARAMETER_VALUE"),
     ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "run_id": "none"}, 404, "RESOURCE_DOES_NOT_EXIST"),
+    ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "run_id": "r2"}, 400, "INVALID_PARAMETER_VALUE"),
+    ("GET", "registered-models/alias", {"name": "empty", "alias": "latest"}, 404, "RESOURCE_DOES_NOT_EXIST"),
     ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "model_id": "m-none"}, 404, "RESOURCE_DOES_NOT_EXIST"),
 ])
 async def test_refusals(app, method, path, body, status, code):
+    make_run(app.db, "r2")
+    await request(app, "POST", "registered-models/create", name="empty")
     got, answer = await request(app, method, path, **body)
     assert (got, answer["error_code"]) == (status, code)
+
+
+async def test_a_version_knows_what_its_source_is(app):
+    model = "m-" + "a" * 32
+    app.db.write_now(logged_models.create, WORKSPACE.key, model, "0", "clf", "", "r1", {}, {}, 1.0)
+    first = await make(app, source=f"models:/{model}", run_id="")
+    assert (first["run_id"], first["model_id"]) == ("r1", model)
+    second = await make(app, "n", source="models:/m/1", run_id="")
+    assert (second["run_id"], second["model_id"]) == ("r1", model)
+    assert (await make(app, "n", run_id=""))["run_id"] == "r1"
+    tags = app.db.read_now(logged_models.get, WORKSPACE.key, model).tags
+    assert json.loads(tags["mlflow.modelVersions"]) == [{"name": "m", "version": 1}, {"name": "n", "version": 1}]
 
 
 async def test_rename(app):
