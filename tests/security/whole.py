@@ -122,7 +122,6 @@ class Whole:
         arm.json_call("PATCH", f"{tracking}/mlflow/logged-models/{logged}", {"model_id": logged, "status": 2})
         arm.json_call("POST", f"{tracking}/mlflow/runs/log-model", {"run_id": run, "model_json": json.dumps({"artifact_path": "model", "flavors": {"python_function": {}}})})
         arm.json_call("POST", f"{tracking}/mlflow/registered-models/create", {"name": "fromrun"})
-        arm.json_call("POST", f"{tracking}/mlflow/registered-models/create", {"name": "fromrun"})
         arm.json_call("POST", f"{tracking}/mlflow/model-versions/create", {"name": "fromrun", "source": f"runs:/{run}/model", "run_id": run})
         history = f"/history/v1.0{self.server.workspace}/experiments/Default/runs/{run}"
         for target in (
