@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import uuid
 from collections.abc import Sequence
@@ -12,10 +10,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from lazward.contract.mlflow import invalid
 from lazward.domain.genai import records
 from lazward.domain.genai.records import Doc
-from lazward.storage import eval_datasets
+from lazward.storage import eval_datasets, seq_pages
 from lazward.storage.db import Tx
 from lazward.storage.genai_tables import eval_record as t
 
@@ -66,9 +63,9 @@ def upsert(tx: Tx, key: str, id_: str, given: Sequence[Doc], now: float) -> tupl
 
 def page(tx: Tx, key: str, id_: str, limit: int, token: str | None) -> tuple[list[Record], str | None]:
     dataset = eval_datasets.get(tx, key, id_)
-    statement = sa.select(*_COLUMNS).where(t.c.dataset == dataset.seq, t.c.seq > _place(token)).order_by(t.c.seq).limit(limit + 1)
+    statement = sa.select(*_COLUMNS).where(t.c.dataset == dataset.seq, t.c.seq > (seq_pages.place(token) or 0)).order_by(t.c.seq).limit(limit + 1)
     found = [_record(row) for row in tx.execute(statement)]
-    return found[:limit], base64.b64encode(f"r{found[limit - 1].seq}".encode()).decode() if len(found) > limit else None
+    return found[:limit], seq_pages.token(found[limit - 1].seq) if len(found) > limit else None
 
 
 def delete(tx: Tx, key: str, id_: str, record_ids: Sequence[str], now: float) -> int:
@@ -98,15 +95,3 @@ def _by_hash(tx: Tx, dataset: int, hashes: set[str]) -> dict[str, Record]:
 
 def _record(row: Any) -> Record:
     return Record(row.seq, row.id, row.hash, json.loads(row.doc), row.created, row.updated)
-
-
-def _place(token: str | None) -> int:
-    if not token:
-        return 0
-    try:
-        text = base64.b64decode(token, validate=True).decode()
-    except (ValueError, binascii.Error):
-        text = ""
-    if not text.startswith("r") or not text[1:].isascii() or not text[1:].isdecimal() or len(text) > 18:
-        raise invalid(f"Invalid page token {token[:60]!r}.", "page_token")
-    return int(text[1:])

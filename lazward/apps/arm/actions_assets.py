@@ -1,4 +1,4 @@
-"""Effects of models, prompts and data: schedules that wait for a version hear of it; a name is a model's or a prompt's."""
+"""Effects of models, prompts and data: schedules and webhooks that wait for a change hear of it; a name is a model's or a prompt's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lazward.apps.arm.hooks import written
 from lazward.contract.errors import conflict
 from lazward.contract.ids import parse
 from lazward.domain.resource import Doc, WriteContext
-from lazward.orchestration import events
+from lazward.orchestration import events, webhooks
 from lazward.storage import resources
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
@@ -16,6 +16,7 @@ from lazward.storage.resources import Row
 def container_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
     if before is None:
         _check_no_prompt(tx, row.scope, row.name)
+    webhooks.container_written(tx, row, before, ctx.now)
 
 
 @written("workspaces/models/versions")
@@ -23,6 +24,17 @@ def model_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> No
     if before is None:
         _check_no_prompt(tx, row.scope, parse(row.id).parent.name)
         events.version_added(tx, row, events.maker_of(tx, row.scope, ctx.caller), ctx.now)
+    webhooks.version_written(tx, row, before, ctx.now)
+
+
+@written("workspaces/prompts")
+def prompt_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
+    webhooks.container_written(tx, row, before, ctx.now)
+
+
+@written("workspaces/prompts/versions")
+def prompt_version_written(tx: Tx, row: Row, before: Doc | None, ctx: WriteContext) -> None:
+    webhooks.version_written(tx, row, before, ctx.now)
 
 
 @written("workspaces/data/versions")

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lazward.apps.mlflow import eval_datasets
+from lazward.apps.mlflow import eval_datasets, webhooks
 from lazward.apps.mlflow.call import Call
 
 Entry = tuple[Callable[[Call], Awaitable[Any]], str]
 
-DATASETS = "datasets/registered/"
-_DATASET = r"datasets/(?P<dataset_id>[^/]+)"
+DATASETS, WEBHOOKS = "datasets/registered/", "eventGridFilters/"
+_DATASET, _WEBHOOK = r"datasets/(?P<dataset_id>[^/]+)", r"webhooks/(?P<webhook_id>[^/]+)"
 
 CALLS: dict[tuple[str, str], Entry] = {
     ("POST", "datasets/create"): (eval_datasets.create, DATASETS + "write"),
     ("GET", "datasets/search"): (eval_datasets.search, DATASETS + "read"),
     ("POST", "datasets/search"): (eval_datasets.search, DATASETS + "read"),
+    ("POST", "webhooks"): (webhooks.create, WEBHOOKS + "write"),
+    ("GET", "webhooks"): (webhooks.page, WEBHOOKS + "read"),
 }
 
 BY_PATH: list[tuple[str, str, Entry]] = [
@@ -33,4 +35,8 @@ BY_PATH: list[tuple[str, str, Entry]] = [
     ("GET", _DATASET + "/records", (eval_datasets.list_records, DATASETS + "read")),
     ("POST", _DATASET + "/records", (eval_datasets.upsert_records, DATASETS + "write")),
     ("DELETE", _DATASET + "/records", (eval_datasets.delete_records, DATASETS + "delete")),
+    ("GET", _WEBHOOK, (webhooks.get, WEBHOOKS + "read")),
+    ("PATCH", _WEBHOOK, (webhooks.update, WEBHOOKS + "write")),
+    ("DELETE", _WEBHOOK, (webhooks.delete, WEBHOOKS + "delete")),
+    ("POST", _WEBHOOK + "/test", (webhooks.test, WEBHOOKS + "write")),
 ]

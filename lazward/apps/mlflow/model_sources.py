@@ -6,11 +6,11 @@ import re
 from typing import NamedTuple
 
 from lazward.apps.mlflow.call import Call
-from lazward.apps.mlflow.models_port import LOGGED_MODEL, RUN
 from lazward.apps.registry_access import check_registries
 from lazward.apps.run_artifacts import Root, RunArtifacts
 from lazward.contract.mlflow import invalid
 from lazward.domain.tracking.paths import CONTAINER, below
+from lazward.domain.tracking.registered import LOGGED_MODEL, RUN
 from lazward.domain.uris import parse_uri
 
 _PROXIED = re.compile(r"mlflow-artifacts:/{1,3}(?P<root>[^/?#]+)/artifacts(?:/(?P<path>[^?#]+))?")

@@ -9,10 +9,6 @@ import msgspec
 
 from lazward.contract.caller import Caller
 
-# Members of a version's properties: the source as the client wrote it, the run, the logged model, who registered it.
-SOURCE, RUN, RUN_LINK, LOGGED_MODEL, USER = "mlflow.source", "mlflow.runId", "mlflow.runLink", "mlflow.modelId", "mlflow.user"
-ALIAS = "mlflow.alias."  # begins those of a model's properties that are its aliases: {mlflow.alias.NAME: version}
-
 
 class RegisteredModel(msgspec.Struct):
     """A model container, or a prompt (by its tags: domain/genai/prompts.py). Times are unix seconds."""

@@ -14,23 +14,14 @@ from lazward.apps.mlflow import shapes
 from lazward.apps.mlflow.call import Call
 from lazward.apps.mlflow.memory_search import page
 from lazward.apps.mlflow.model_sources import Origin, artifact_source
-from lazward.apps.mlflow.models_port import (
-    ALIAS,
-    LOGGED_MODEL,
-    RUN,
-    RUN_LINK,
-    SOURCE,
-    USER,
-    ModelRegistryPort,
-    ModelVersion,
-    RegisteredModel,
-)
+from lazward.apps.mlflow.models_port import ModelRegistryPort, ModelVersion, RegisteredModel
 from lazward.apps.mlflow.shapes import Json
 from lazward.contract.ids import check_name
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.genai import prompts
 from lazward.domain.tracking import names
 from lazward.domain.tracking.filter import MODEL_VERSIONS, REGISTERED_MODELS, parse_filter, parse_orders
+from lazward.domain.tracking.registered import ALIAS, LOGGED_MODEL, RUN, RUN_LINK, SOURCE, USER, aliases_of
 from lazward.storage import logged_models, runs
 
 STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
@@ -167,7 +158,7 @@ async def get_by_alias(call: Call) -> Json:
         found = await _port(call).version(call.key, name, version) if version else None
     if found is None:
         raise MlflowError("INVALID_PARAMETER_VALUE", f"Registered model alias {alias[:255]} not found.", "alias")
-    return {"model_version": _version(call, found, _aliases_of(model))}
+    return {"model_version": _version(call, found, aliases_of(model.properties))}
 
 
 # ---- versions -------------------------------------------------------------------------------------------------------------
@@ -231,7 +222,7 @@ async def delete_version(call: Call) -> Json:
 async def search_versions(call: Call) -> Json:
     condition = parse_filter(call.text("filter"), MODEL_VERSIONS)
     orders = parse_orders(call.items("order_by"), MODEL_VERSIONS)
-    models = {m.name: _aliases_of(m) for m in await _port(call).models(call.key) if not _hidden(call, m)}
+    models = {m.name: aliases_of(m.properties) for m in await _port(call).models(call.key) if not _hidden(call, m)}
     facts = [(_facts(v), {prompts.IS_PROMPT: "false", **v.tags}, v) for v in await _port(call).versions(call.key) if v.name in models]
     ties = [("last_updated_timestamp", False), ("name", True), ("version_number", False)]
     found, token = page(facts, condition, orders, ties, call.limit(10_000, 200_000), call.text("page_token") or None)
@@ -283,7 +274,7 @@ async def transition_stage(call: Call) -> Json:
 
 
 def _model(call: Call, m: RegisteredModel, versions: list[ModelVersion]) -> Json:
-    aliases = _aliases_of(m)
+    aliases = aliases_of(m.properties)
     return {
         "name": m.name, "creation_timestamp": shapes.milliseconds(m.created), "last_updated_timestamp": shapes.milliseconds(m.updated),
         "description": m.description, "latest_versions": [_version(call, v, aliases) for v in _latest(versions)], "tags": shapes.pairs(m.tags.items()),
@@ -328,13 +319,9 @@ def _number(v: ModelVersion) -> int:
     return int(v.version) if v.version.isdecimal() and len(v.version) < 18 else -1
 
 
-def _aliases_of(m: RegisteredModel) -> dict[str, str]:
-    return {k[len(ALIAS) :]: v for k, v in m.properties.items() if k.startswith(ALIAS)}
-
-
 async def _aliases(call: Call, name: str) -> dict[str, str]:
     model = await _port(call).model(call.key, name)
-    return _aliases_of(model) if model else {}
+    return aliases_of(model.properties) if model else {}
 
 
 async def _shown(call: Call, name: str) -> Json:

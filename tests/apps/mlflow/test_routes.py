@@ -104,7 +104,7 @@ class TestAddresses:
             info = (await client.get(PLAIN + "/api/3.0/mlflow/server-info")).json()
             assert info["workspaces_enabled"] is False
             assert (await client.get(PLAIN + "/version")).status_code == 404  # no spans are taken
-            for path in ("/api/3.0/mlflow/traces/search", "/api/2.0/mlflow/webhooks", "/x", ""):
+            for path in ("/api/3.0/mlflow/traces/search", "/x", ""):
                 answer = await client.post(PLAIN + path, json={})
                 assert (answer.status_code, answer.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
             answer = await client.post(PLAIN + "/ajax-api/2.0/mlflow/experiments/search", json={})
