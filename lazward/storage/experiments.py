@@ -102,9 +102,17 @@ def by_name(tx: Tx, key: str, name: str) -> Experiment:
 
 def active(tx: Tx, key: str, id_: str, now: float) -> Experiment:
     """The experiment to write to; the default one is made when it is not there yet."""
-    found = ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_)
+    return _live(ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_))
+
+
+def live(tx: Tx, key: str, id_: str) -> Experiment:
+    """The experiment to look for things in; one in the bin is refused, too."""
+    return _live(get(tx, key, id_))
+
+
+def _live(found: Experiment) -> Experiment:
     if found.stage != "active":
-        raise MlflowError("INVALID_PARAMETER_VALUE", f"The experiment {id_} must be in the 'active' state. Current state is {found.stage}.", "experiment_id")
+        raise MlflowError("INVALID_PARAMETER_VALUE", f"The experiment {found.id} must be in the 'active' state. Current state is {found.stage}.", "experiment_id")
     return found
 
 
