@@ -1,7 +1,7 @@
 """Evaluation datasets, scorers, label schemas, review queues, issues and webhooks."""
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 
 def upgrade() -> None:
