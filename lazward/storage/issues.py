@@ -97,7 +97,7 @@ def impacted(tx: Tx, key: str, ids: Sequence[str]) -> dict[str, int]:
         return counts  # a server without traces has none with an issue
     query = sa.select(said.c.name, sa.func.count(said.c.trace.distinct())).join(trace, trace.c.seq == said.c.trace)
     rows = tx.execute(query.where(trace.c.workspace == key, said.c.kind == "issue", said.c.name.in_(list(ids))).group_by(said.c.name))
-    return counts | {row[0]: row[1] for row in rows}
+    return counts | dict(tuple(row) for row in rows)
 
 
 def _reach(kind: str, name: str) -> Reached:
