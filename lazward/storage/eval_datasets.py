@@ -18,6 +18,7 @@ from lazward.storage.db import Tx
 from lazward.storage.genai_tables import eval_dataset as t
 from lazward.storage.genai_tables import eval_dataset_experiment as link
 from lazward.storage.genai_tables import eval_record
+from lazward.storage.pieces import pieces
 from lazward.storage.search import Column, Paging, Reached, where
 
 
@@ -156,8 +157,8 @@ def _attach(tx: Tx, found: Dataset, experiment_ids: Sequence[str]) -> None:
 
 def _with_experiments(tx: Tx, found: list[Dataset]) -> list[Dataset]:
     by_seq: dict[int, list[str]] = {one.seq: [] for one in found}
-    if by_seq:
-        for row in tx.execute(sa.select(link).where(link.c.dataset.in_(list(by_seq))).order_by(link.c.experiment)):
+    for some in pieces(by_seq):
+        for row in tx.execute(sa.select(link).where(link.c.dataset.in_(some)).order_by(link.c.experiment)):
             by_seq[row.dataset].append(row.experiment)
     for one in found:
         one.experiments = by_seq[one.seq]

@@ -15,8 +15,7 @@ from lazward.domain.genai.records import Doc
 from lazward.storage import eval_datasets, seq_pages
 from lazward.storage.db import Tx
 from lazward.storage.genai_tables import eval_record as t
-
-_SOME = 500  # values in one statement
+from lazward.storage.pieces import pieces
 
 
 class Record(msgspec.Struct):
@@ -72,8 +71,8 @@ def delete(tx: Tx, key: str, id_: str, record_ids: Sequence[str], now: float) ->
     """How many of them there were."""
     dataset = eval_datasets.get(tx, key, id_)
     gone = 0
-    for start in range(0, len(record_ids), _SOME):
-        gone += tx.execute(sa.delete(t).where(t.c.dataset == dataset.seq, t.c.id.in_(list(record_ids[start : start + _SOME])))).rowcount
+    for some in pieces(record_ids):
+        gone += tx.execute(sa.delete(t).where(t.c.dataset == dataset.seq, t.c.id.in_(some))).rowcount
     if gone:
         _touch(tx, dataset, eval_datasets.moment(now))
     return gone
@@ -86,9 +85,8 @@ def _touch(tx: Tx, dataset: eval_datasets.Dataset, at: float, **more: Any) -> No
 
 def _by_hash(tx: Tx, dataset: int, hashes: set[str]) -> dict[str, Record]:
     found: dict[str, Record] = {}
-    wanted = sorted(hashes)
-    for start in range(0, len(wanted), _SOME):
-        rows = tx.execute(sa.select(*_COLUMNS).where(t.c.dataset == dataset, t.c.hash.in_(wanted[start : start + _SOME])))
+    for some in pieces(hashes):
+        rows = tx.execute(sa.select(*_COLUMNS).where(t.c.dataset == dataset, t.c.hash.in_(some)))
         found.update((row.hash, _record(row)) for row in rows)
     return found
 

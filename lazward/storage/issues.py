@@ -16,6 +16,7 @@ from lazward.storage import experiments
 from lazward.storage.db import Tx
 from lazward.storage.eval_datasets import moment
 from lazward.storage.genai_tables import issue as t
+from lazward.storage.pieces import pieces
 from lazward.storage.search import Column, Paging, Reached, where
 from lazward.storage.tables import experiment as e
 from lazward.storage.tables import metadata
@@ -93,11 +94,13 @@ def impacted(tx: Tx, key: str, ids: Sequence[str]) -> dict[str, int]:
     """How many traces each issue was found in, by the assessments that name it."""
     counts = dict.fromkeys(ids, 0)
     trace, said = metadata.tables.get("trace"), metadata.tables.get("assessment")
-    if trace is None or said is None or not ids:
+    if trace is None or said is None:
         return counts  # a server without traces has none with an issue
     query = sa.select(said.c.name, sa.func.count(said.c.trace.distinct())).join(trace, trace.c.seq == said.c.trace)
-    rows = tx.execute(query.where(trace.c.workspace == key, said.c.kind == "issue", said.c.name.in_(list(ids))).group_by(said.c.name))
-    return counts | dict(tuple(row) for row in rows)
+    for some in pieces(ids):
+        rows = tx.execute(query.where(trace.c.workspace == key, said.c.kind == "issue", said.c.name.in_(some)).group_by(said.c.name))
+        counts.update(tuple(row) for row in rows)
+    return counts
 
 
 def _reach(kind: str, name: str) -> Reached:

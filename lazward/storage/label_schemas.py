@@ -16,6 +16,7 @@ from lazward.storage import experiments, seq_pages
 from lazward.storage.db import Tx
 from lazward.storage.eval_datasets import moment
 from lazward.storage.genai_tables import label_schema as t
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import experiment as e
 
 
@@ -118,7 +119,9 @@ def delete(tx: Tx, key: str, id_: str) -> None:
 
 def unknown(tx: Tx, experiment: int, ids: Sequence[str]) -> list[str]:
     """Those of the ids that are no schemas of the experiment (its seq)."""
-    there = set(tx.execute(sa.select(t.c.id).where(t.c.experiment == experiment, t.c.id.in_(list(ids)))).scalars())
+    there: set[str] = set()
+    for some in pieces(ids):
+        there |= set(tx.execute(sa.select(t.c.id).where(t.c.experiment == experiment, t.c.id.in_(some))).scalars())
     return [id_ for id_ in ids if id_ not in there]
 
 

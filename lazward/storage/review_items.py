@@ -12,9 +12,8 @@ from lazward.storage import review_queues, seq_pages
 from lazward.storage.db import Tx
 from lazward.storage.eval_datasets import moment
 from lazward.storage.genai_tables import review_queue_item as t
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import metadata
-
-_SOME = 500
 
 
 class Item(msgspec.Struct):
@@ -49,8 +48,8 @@ def add(tx: Tx, key: str, queue_id: str, ids: Sequence[str], now: float) -> list
 def remove(tx: Tx, key: str, queue_id: str, ids: Sequence[str]) -> None:
     """Those that are not there are passed over."""
     queue = review_queues.get(tx, key, queue_id)
-    for start in range(0, len(ids), _SOME):
-        tx.execute(sa.delete(t).where(t.c.queue == queue.seq, t.c.id.in_(list(ids[start : start + _SOME]))))
+    for some in pieces(ids):
+        tx.execute(sa.delete(t).where(t.c.queue == queue.seq, t.c.id.in_(some)))
 
 
 def page(tx: Tx, key: str, queue_id: str, status: str, limit: int, token: str | None) -> tuple[list[Item], str | None]:
@@ -81,15 +80,14 @@ def known_traces(tx: Tx, key: str, experiment: int, ids: Sequence[str]) -> set[s
     if trace is None:
         return set()  # a server without traces has none to review
     found: set[str] = set()
-    for start in range(0, len(ids), _SOME):
-        some = list(ids[start : start + _SOME])
+    for some in pieces(ids):
         found |= set(tx.execute(sa.select(trace.c.id).where(trace.c.workspace == key, trace.c.experiment == experiment, trace.c.id.in_(some))).scalars())
     return found
 
 
 def _of(tx: Tx, queue: int, ids: Sequence[str]) -> dict[str, Item]:
     found: dict[str, Item] = {}
-    for start in range(0, len(ids), _SOME):
-        rows = tx.execute(sa.select(*_COLUMNS).where(t.c.queue == queue, t.c.id.in_(list(ids[start : start + _SOME]))))
+    for some in pieces(ids):
+        rows = tx.execute(sa.select(*_COLUMNS).where(t.c.queue == queue, t.c.id.in_(some)))
         found.update((row.id, Item(*row)) for row in rows)
     return found

@@ -18,6 +18,7 @@ from lazward.storage.eval_datasets import moment
 from lazward.storage.genai_tables import review_queue as t
 from lazward.storage.genai_tables import review_queue_item as item
 from lazward.storage.genai_tables import review_queue_user as member
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import experiment as e
 
 
@@ -145,8 +146,8 @@ def _check_schemas(tx: Tx, experiment: int, experiment_id: str, ids: Sequence[st
 
 def _whole(tx: Tx, rows: Sequence[Any]) -> list[Queue]:
     users: dict[int, list[str]] = {row.seq: [] for row in rows}
-    if rows:
-        for found in tx.execute(sa.select(member).where(member.c.queue.in_(list(users))).order_by(member.c.user)):
+    for some in pieces(users):
+        for found in tx.execute(sa.select(member).where(member.c.queue.in_(some)).order_by(member.c.user)):
             users[found.queue].append(found.user)
     return [Queue(*row, users[row.seq]) for row in rows]  # type: ignore[misc]
 

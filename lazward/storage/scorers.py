@@ -16,9 +16,8 @@ from lazward.storage.eval_datasets import moment
 from lazward.storage.experiments import Experiment
 from lazward.storage.genai_tables import scorer as t
 from lazward.storage.genai_tables import scorer_version as v
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import experiment as e
-
-_SOME = 500
 
 
 class Scorer(msgspec.Struct):
@@ -70,8 +69,8 @@ def newest(tx: Tx, key: str, experiment_ids: Sequence[str] | None) -> list[Score
         found = [Scorer(*row) for row in tx.execute(query)]
     else:
         found = []
-        for start in range(0, len(experiment_ids), _SOME):
-            found += [Scorer(*row) for row in tx.execute(query.where(e.c.id.in_(list(experiment_ids[start : start + _SOME]))))]
+        for some in pieces(experiment_ids):
+            found += [Scorer(*row) for row in tx.execute(query.where(e.c.id.in_(some)))]
     return sorted(found, key=lambda one: (one.number, one.name))
 
 
@@ -111,8 +110,8 @@ def configs(tx: Tx, key: str, ids: Sequence[str]) -> list[Config]:
     """Of the scorers with these ids; those without settings are passed over."""
     query = sa.select(*_CONFIG).join(e, e.c.seq == t.c.experiment).where(t.c.workspace == key, t.c.config_id.is_not(None)).order_by(t.c.seq)
     found: list[Config] = []
-    for start in range(0, len(ids), _SOME):
-        found += [Config(*row) for row in tx.execute(query.where(t.c.id.in_(list(ids[start : start + _SOME]))))]
+    for some in pieces(ids):
+        found += [Config(*row) for row in tx.execute(query.where(t.c.id.in_(some)))]
     return found
 
 

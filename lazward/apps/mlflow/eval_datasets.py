@@ -15,7 +15,7 @@ from lazward.storage import eval_datasets, eval_records
 from lazward.storage.eval_datasets import Dataset
 from lazward.storage.eval_records import Record
 
-MAX_NAME = 500
+MAX_NAME, MAX_EXPERIMENTS = 500, 1000
 
 
 async def create(call: Call) -> Json:
@@ -23,7 +23,7 @@ async def create(call: Call) -> Json:
     if not name.strip() or len(name) > MAX_NAME:
         raise invalid(f"Invalid value for parameter 'name' supplied: a dataset's name has 1 to {MAX_NAME} characters.", "name")
     tags = records.parse_tags(call.text("tags") or "{}")
-    return {"dataset": _dataset(await call.write(eval_datasets.create, name, tags, call.texts("experiment_ids"), call.now))}
+    return {"dataset": _dataset(await call.write(eval_datasets.create, name, tags, _experiments(call), call.now))}
 
 
 async def get(call: Call) -> Json:
@@ -39,7 +39,7 @@ async def search(call: Call) -> Json:
     condition = parse_filter(call.text("filter_string"), EVAL_DATASETS)
     orders = parse_orders(call.items("order_by"), EVAL_DATASET_ORDERS)
     found, token = await call.read(
-        eval_datasets.search, call.texts("experiment_ids"), condition, orders, call.limit(1000, 50_000), call.text("page_token") or None
+        eval_datasets.search, _experiments(call), condition, orders, call.limit(1000, 50_000), call.text("page_token") or None
     )
     return {"datasets": [_dataset(one) for one in found]} | ({"next_page_token": token} if token else {})
 
@@ -59,11 +59,11 @@ async def experiment_ids(call: Call) -> Json:
 
 
 async def add_experiments(call: Call) -> Json:
-    return {"dataset": _dataset(await call.write(eval_datasets.add_experiments, call.path["dataset_id"], call.texts("experiment_ids"), call.now))}
+    return {"dataset": _dataset(await call.write(eval_datasets.add_experiments, call.path["dataset_id"], _experiments(call), call.now))}
 
 
 async def remove_experiments(call: Call) -> Json:
-    return {"dataset": _dataset(await call.write(eval_datasets.remove_experiments, call.path["dataset_id"], call.texts("experiment_ids"), call.now))}
+    return {"dataset": _dataset(await call.write(eval_datasets.remove_experiments, call.path["dataset_id"], _experiments(call), call.now))}
 
 
 async def upsert_records(call: Call) -> Json:
@@ -80,6 +80,13 @@ async def list_records(call: Call) -> Json:
 
 async def delete_records(call: Call) -> Json:
     return {"deleted_count": await call.write(eval_records.delete, call.path["dataset_id"], call.texts("dataset_record_ids"), call.now)}
+
+
+def _experiments(call: Call) -> list[str]:
+    given = call.texts("experiment_ids")
+    if len(given) > MAX_EXPERIMENTS:
+        raise invalid(f"At most {MAX_EXPERIMENTS} experiments can be named at once; got {len(given)}.", "experiment_ids")
+    return given
 
 
 def _dataset(one: Dataset) -> Json:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lazward.contract.mlflow import invalid
 
 TYPES, STATUSES, ITEMS = ("USER", "CUSTOM"), ("PENDING", "COMPLETE", "DECLINED"), ("TRACE",)
-MAX_NAME, MAX_USER, MAX_SCHEMA, MAX_ITEM, MAX_USERS, MAX_ITEMS = 250, 250, 36, 50, 10, 10_000
+MAX_NAME, MAX_USER, MAX_SCHEMA, MAX_ITEM, MAX_USERS, MAX_ITEMS, MAX_SCHEMAS = 250, 250, 36, 50, 10, 10_000, 1000
 RESERVED = "default"
 
 
@@ -31,6 +31,8 @@ def users_of(given: list[str]) -> list[str]:
 
 
 def schemas_of(given: list[str]) -> list[str]:
+    if len(given) > MAX_SCHEMAS:
+        raise invalid(f"A review queue can ask at most {MAX_SCHEMAS} questions; got {len(given)}.", "schema_ids")
     return _each(given, lambda one: _text(one.strip(), "schema_ids", MAX_SCHEMA))
 
 

@@ -71,3 +71,10 @@ async def test_search(app, dataset):
 async def test_refusals(app, method, path, body, status):
     got, answer = await ask(app, method, path, **body)
     assert (got, answer["error_code"]) == (status, "INVALID_PARAMETER_VALUE" if status == 400 else "RESOURCE_DOES_NOT_EXIST")
+
+
+async def test_s19_lists_longer_than_a_statement_takes(app, dataset):
+    many = [f"e{index}" for index in range(200_000)]
+    for method, path, body in (("POST", "search", {"experiment_ids": many}), ("POST", f"{dataset}/remove-experiments", {"experiment_ids": many})):
+        assert (await ask(app, method, path, **body))[0] == 400
+    assert (await ask(app, "DELETE", f"{dataset}/records", dataset_record_ids=many))[1] == {"deleted_count": 0}
