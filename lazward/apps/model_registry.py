@@ -108,13 +108,9 @@ class StoredModels:
 
         return await self.db.write(remove)
 
-    async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
+    async def versions(self, workspace: str, *names: str) -> list[ModelVersion]:
         def find(tx: Tx) -> list[Row]:
-            out: list[Row] = []
-            for family in FAMILIES:
-                where: dict[str, Any] = {"parent": f"{workspace}/{family}/{name}"} if name else {"scope": workspace}
-                out += resources.every(tx, f"{ML}/workspaces/{family}/versions", archived=False, **where)
-            return out
+            return [row for family in FAMILIES for row in resources.below(tx, f"{ML}/workspaces/{family}/versions", [f"{workspace}/{family}/{name}" for name in names])]
 
         return [_version(row) for row in await self.db.read(find)]
 

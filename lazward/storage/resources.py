@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from lazward.contract.ids import ResourceId
 from lazward.storage.db import Tx
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import resource as t
 
 
@@ -163,6 +164,16 @@ def _anything_below(key: str) -> str:
 
 def every(tx: Tx, type_: str, **where: Any) -> list[Row]:
     return page(tx, type_, 1_000_000, **where)[0]
+
+
+def below(tx: Tx, type_: str, parents: Collection[str]) -> list[Row]:
+    """Rows of a type that lie directly below one of these keys and are not archived, in creation order."""
+    found: list[Row] = []
+    for some in pieces(parents):
+        keys = [key.lower() for key in some]
+        rows = tx.execute(sa.select(*_COLUMNS).where(t.c.type == type_.lower(), t.c.parent.in_(keys), t.c.archived.is_(False)))
+        found += [Row(*row) for row in rows]
+    return sorted(found, key=lambda row: row.seq)
 
 
 def count(tx: Tx, type_: str, parent: str) -> int:

@@ -166,4 +166,4 @@ class TestPrompts:
         asyncio.run(add(models, home, draft("a", uri="", tags=PROMPT)))
         found = asyncio.run(models.rename_model(home, "a", "b", ME))
         assert found is not None and found.tags == PROMPT
-        assert [v.name for v in asyncio.run(models.versions(home))] == ["b"]
+        assert [v.name for v in asyncio.run(models.versions(home, "a", "b"))] == ["b"]

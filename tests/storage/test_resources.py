@@ -88,3 +88,18 @@ def test_renaming_moves_what_lies_below_and_nothing_near(db: Database) -> None:
         assert resources.exists(tx, f"{WORKSPACE}/w/jobs/a_b/parts/one")
 
     db.write_now(work)
+
+
+def test_what_lies_directly_below_several(db: Database) -> None:
+    def work(tx: Tx) -> None:
+        for name in ("b", "a", "c"):
+            put(tx, name)
+            resources.insert(tx, parse(f"{WORKSPACE}/w/jobs/{name}/parts/p{name}"), {"properties": {}}, 1.0)
+        put(tx, "gone")
+        resources.insert(tx, parse(f"{WORKSPACE}/w/jobs/a/parts/old"), {"properties": {}}, 1.0, archived=True)
+        many = [f"{WORKSPACE}/w/jobs/none{index}" for index in range(1200)]
+        found = resources.below(tx, TYPE + "/parts", [*many, f"{WORKSPACE}/W/JOBS/A", f"{WORKSPACE}/w/jobs/b"])
+        assert names(found) == ["pb", "pa"]
+        assert resources.below(tx, TYPE + "/parts", []) == []
+
+    db.write_now(work)

@@ -60,8 +60,8 @@ class ModelRegistryPort(Protocol):
         """With all its versions."""
         ...
 
-    async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
-        """Of one model, or of all; oldest first."""
+    async def versions(self, workspace: str, *names: str) -> list[ModelVersion]:
+        """Of the models with these names; oldest first."""
         ...
 
     async def version(self, workspace: str, name: str, version: str) -> ModelVersion | None: ...

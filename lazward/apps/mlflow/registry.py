@@ -12,7 +12,7 @@ from typing import Any
 
 from lazward.apps.mlflow import shapes
 from lazward.apps.mlflow.call import Call
-from lazward.apps.mlflow.memory_search import page
+from lazward.apps.mlflow.memory_search import only_name, page
 from lazward.apps.mlflow.model_sources import Origin, artifact_source
 from lazward.apps.mlflow.models_port import ModelRegistryPort, ModelVersion, RegisteredModel
 from lazward.apps.mlflow.shapes import Json
@@ -20,7 +20,7 @@ from lazward.contract.ids import check_name
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.genai import prompts
 from lazward.domain.tracking import names
-from lazward.domain.tracking.filter import MODEL_VERSIONS, REGISTERED_MODELS, parse_filter, parse_orders
+from lazward.domain.tracking.filter import MODEL_VERSIONS, REGISTERED_MODELS, Node, parse_filter, parse_orders
 from lazward.domain.tracking.registered import ALIAS, LOGGED_MODEL, RUN, RUN_LINK, SOURCE, USER, aliases_of
 from lazward.storage import logged_models, runs
 
@@ -89,14 +89,15 @@ async def rename_model(call: Call) -> Json:
 async def search_models(call: Call) -> Json:
     condition = parse_filter(call.text("filter"), REGISTERED_MODELS)
     orders = parse_orders(call.items("order_by"), REGISTERED_MODELS)
-    models, versions = await _port(call).models(call.key), await _port(call).versions(call.key)
     facts = [
         ({"name": m.name, "timestamp": m.created * 1000, "last_updated_timestamp": m.updated * 1000}, {prompts.IS_PROMPT: "false", **m.tags}, m)
-        for m in models if not _hidden(call, m)
+        for m in await _named(call, condition) if not _hidden(call, m)
     ]
     found, token = page(facts, condition, orders, [("name", True)], call.limit(100, 1000), call.text("page_token") or None)
-    shown = [_model(call, m, [v for v in versions if v.name == m.name]) for m in found]
-    return {"registered_models": shown} | ({"next_page_token": token} if token else {})
+    versions: dict[str, list[ModelVersion]] = {m.name: [] for m in found}
+    for version in await _port(call).versions(call.key, *versions):
+        versions.setdefault(version.name, []).append(version)
+    return {"registered_models": [_model(call, m, versions[m.name]) for m in found]} | ({"next_page_token": token} if token else {})
 
 
 async def latest_versions(call: Call) -> Json:
@@ -222,8 +223,8 @@ async def delete_version(call: Call) -> Json:
 async def search_versions(call: Call) -> Json:
     condition = parse_filter(call.text("filter"), MODEL_VERSIONS)
     orders = parse_orders(call.items("order_by"), MODEL_VERSIONS)
-    models = {m.name: aliases_of(m.properties) for m in await _port(call).models(call.key) if not _hidden(call, m)}
-    facts = [(_facts(v), {prompts.IS_PROMPT: "false", **v.tags}, v) for v in await _port(call).versions(call.key) if v.name in models]
+    models = {m.name: aliases_of(m.properties) for m in await _named(call, condition) if not _hidden(call, m)}
+    facts = [(_facts(v), {prompts.IS_PROMPT: "false", **v.tags}, v) for v in await _port(call).versions(call.key, *models)]
     ties = [("last_updated_timestamp", False), ("name", True), ("version_number", False)]
     found, token = page(facts, condition, orders, ties, call.limit(10_000, 200_000), call.text("page_token") or None)
     return {"model_versions": [_version(call, v, models[v.name]) for v in found]} | ({"next_page_token": token} if token else {})
@@ -290,6 +291,15 @@ def _version(call: Call, v: ModelVersion, aliases: dict[str, str]) -> Json:
         "aliases": sorted(alias for alias, of in aliases.items() if of == v.version),
     }
     return shown | ({"model_id": v.properties[LOGGED_MODEL]} if v.properties.get(LOGGED_MODEL) else {})
+
+
+async def _named(call: Call, condition: Node | None) -> list[RegisteredModel]:
+    """All that a search may find: of one name where it asks for that alone."""
+    name = only_name(condition)
+    if name is None:
+        return await _port(call).models(call.key)
+    found = await _port(call).model(call.key, name)
+    return [found] if found and found.name == name else []
 
 
 def _hidden(call: Call, m: RegisteredModel) -> bool:
