@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import socket
 import ssl
@@ -110,7 +111,7 @@ class Outbound:
         place = f"[{address}]" if ":" in address else address
         host = f"[{target.host}]" if ":" in target.host else target.host
         named = host if target.port == (443 if target.scheme == "https" else 80) else f"{host}:{target.port}"
-        verify = self.context or httpx2.create_ssl_context()
+        verify = self.context or _certificates()
         try:
             async with (
                 httpx2.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout_s, verify=verify) as client,
@@ -122,6 +123,14 @@ class Outbound:
                 yield answer
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise OutboundFailed(f"{method} to '{target.host}' failed: {error or type(error).__name__}.") from None
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Those that this process trusts, read once: to read them takes longer than a request."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _address(text: str) -> Address:
