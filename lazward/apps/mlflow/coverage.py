@@ -34,7 +34,7 @@ DIFFERENCES = (
     "a listed scorer shows the number of its experiment where that is a guid",
     "scorers with code of their own (`@scorer`) are refused, as by MLflow's server unless it is told otherwise; a sample rate above 0 is 501",
     "owners of review queues and who ended a review are who the token says",
-    "webhooks follow no redirect, are called at the address that was judged, and are tried again over hours, after a restart too; a tag or alias that is set to what it was is no event",
+    "webhooks follow no redirect, are called at the address that was judged, and are tried again for two hours, after a restart too; a tag or alias that is set to what it was is no event",
 )
 
 
