@@ -107,10 +107,12 @@ async def test_only_those_who_asked_hear_of_it(site, receiver):
     site.hook(f"http://localhost:{receiver.port}/prompts", "prompt.created")
     site.hook(f"http://localhost:{receiver.port}/theirs", key=OTHER.key)
     gone = site.hook(f"http://localhost:{receiver.port}/gone")
+    disabled = site.hook(f"http://localhost:{receiver.port}/disabled")
     await site.models.create_model(KEY, "m", "", {}, ME)
-    site.db.write_now(webhooks.delete, KEY, site.vault, gone)
+    site.db.write_now(webhooks.delete, KEY, site.vault, gone)  # both after the change, before the delivery
+    site.db.write_now(webhooks.update, KEY, site.vault, disabled, {"status": "DISABLED"}, None, site.clock())
     await site.work()
-    assert receiver.seen == []
+    assert receiver.seen == [] and {task.status for task in site.tasks()} == {"Succeeded"}
 
 
 async def test_what_is_undone_is_not_told(site, receiver, monkeypatch):
