@@ -158,4 +158,5 @@ PARTS = (
     (eval_record, "dataset", eval_dataset), (eval_dataset_experiment, "dataset", eval_dataset), (scorer_version, "scorer", scorer),
     (review_queue_user, "queue", review_queue), (review_queue_item, "queue", review_queue),
 )
+OF_EXPERIMENTS = (scorer, label_schema, review_queue, issue)
 WHOLES = (eval_dataset, scorer, label_schema, review_queue, issue, webhook)

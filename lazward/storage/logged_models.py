@@ -56,7 +56,7 @@ class FullModel(msgspec.Struct):
 
 _COLUMNS = [t.c[name] for name in LoggedModel.__struct_fields__]
 _M = tables.logged_model_metric
-_ONE = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
+_ONE = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged").join(
     tables.resource, tables.resource.c.key == t.c.workspace
 )
 _SEARCHED = {

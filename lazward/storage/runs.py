@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking.names import PARENT, RUN_NAME
 from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL, from_job
-from lazward.storage import experiments, genai_tables, tables
+from lazward.storage import experiments, genai_end, tables
 from lazward.storage.db import Tx, dumps
 from lazward.storage.experiments import Experiment
 from lazward.storage.tables import run as t
@@ -35,7 +35,7 @@ class Run(msgspec.Struct):
 
 COLUMNS = [t.c[name] for name in Run.__struct_fields__]
 # A run counts only while its workspace is there, whatever became of its rows.
-_ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
+_ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged").join(
     tables.resource, tables.resource.c.key == t.c.workspace
 )
 _WRITABLE = "SELECT r.seq, r.stage FROM run r JOIN resource w ON w.key = r.workspace WHERE r.workspace = ? AND r.id = ?"
@@ -125,8 +125,14 @@ def delete(tx: Tx, key: str, id_: str, now: float) -> None:
 
 
 def restore(tx: Tx, key: str, id_: str) -> None:
+    """Out of the bin; one that was not in it stays as it is."""
     run = get(tx, key, id_)
     tx.execute(sa.update(t).where(t.c.seq == run.seq).values(stage="active", deleted=None))
+
+
+def seq_of(tx: Tx, workspace: str, run_id: str) -> int | None:
+    """run.seq, whatever stage it is in."""
+    return tx.execute(sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id)).scalar()
 
 
 def delete_job_run(tx: Tx, workspace: str, run_id: str, now: float) -> None:
@@ -140,9 +146,8 @@ def delete_workspace(tx: Tx, workspace: str) -> None:
     _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace))
     tx.execute(sa.delete(measured).where(measured.c.model.in_(sa.select(m.c.seq).where(m.c.workspace == workspace))))
     tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
-    for part, column, whole in genai_tables.PARTS:
-        tx.execute(sa.delete(part).where(part.c[column].in_(sa.select(whole.c.seq).where(whole.c.workspace == workspace))))
-    for table in (m, e, *genai_tables.WHOLES):
+    genai_end.with_workspace(tx, workspace)
+    for table in (m, e):
         tx.execute(sa.delete(table).where(table.c.workspace == workspace))
 
 
