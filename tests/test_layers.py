@@ -91,6 +91,7 @@ ELSEWHERE = {
     "apps/main.py": "tests/durability/test_kills.py",
     "apps/mlflow/calls.py": "tests/apps/mlflow/test_routes.py",
     "apps/mlflow/calls_traces.py": "tests/apps/mlflow/test_routes.py",
+    "apps/mlflow/calls_genai.py": "tests/apps/mlflow/test_routes.py",
     "apps/mlflow/models_port.py": "tests/apps/mlflow/test_registry.py",
     "apps/registry_access.py": "tests/apps/mlflow/test_registry.py",
     "apps/services.py": "tests/control_plane.py",
@@ -165,12 +166,14 @@ ELSEWHERE = {
     "storage/blobs/object_extents.py": "tests/storage/blobs/test_extents.py",
     "storage/blobs/records.py": "tests/storage/blobs/test_store.py",
     "storage/trace_rows.py": "tests/storage/test_traces.py",
+    "storage/genai_tables.py": "tests/storage/test_schema.py",
     "storage/metric_history.py": "tests/storage/test_metrics.py",
     "storage/migrations/env.py": "tests/cli/test_up.py",
     "storage/migrations/versions/0001_first.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0002_task_again.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0003_metric_sketch.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0004_traces.py": "tests/storage/test_schema.py",
+    "storage/migrations/versions/0005_genai.py": "tests/storage/test_schema.py",
     "storage/tables.py": "tests/storage/test_access.py",
 }
 

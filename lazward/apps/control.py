@@ -29,7 +29,8 @@ from lazward.apps.history.runs import JobsPort
 from lazward.apps.metadata import metadata_routes
 from lazward.apps.mlflow.models_port import ModelRegistryPort
 from lazward.apps.mlflow.routes import mlflow_routes
-from lazward.apps.ports import StoredJobs, StoredModels
+from lazward.apps.model_registry import StoredModels
+from lazward.apps.ports import StoredJobs
 from lazward.apps.services import Authority, Services
 from lazward.apps.shared import build_authority, build_blobs, load_master_key
 from lazward.apps.status_page import status_page

@@ -1,142 +1,22 @@
-"""What tracking and history ask of ARM's resources: MLflow's model registry over workspaces/models, and the facts of jobs.
-
-Writes go through the engine's store, so a model registered by MLflow is checked and stamped as one PUT by the SDK."""
+"""What run history asks of ARM's resources: the facts of jobs."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
-from lazward.apps.arm import engine
-from lazward.apps.arm.engine import Facts
 from lazward.apps.history.runs import Change
-from lazward.apps.mlflow.registry import ModelVersion, RegisteredModel
 from lazward.apps.services import Authority
-from lazward.contract.caller import SYSTEM, Caller
+from lazward.contract.caller import Caller
 from lazward.contract.envelope import system_data
-from lazward.contract.errors import ArmError
-from lazward.contract.ids import ML, ResourceId, parse
-from lazward.domain.resource import Doc
 from lazward.domain.settings import Settings
 from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration.authority import JOB_TOKEN_S
-from lazward.orchestration.data import locate
 from lazward.orchestration.job_services import OWN as OWN_SERVICES
 from lazward.orchestration.job_services import service_token
 from lazward.storage import resources
 from lazward.storage.db import Database, Tx
 from lazward.storage.resources import Row
-
-MODELS, VERSIONS = f"{ML}/workspaces/models", f"{ML}/workspaces/models/versions"
-
-
-class StoredModels:
-    """Implements ModelRegistryPort over the resource table."""
-
-    def __init__(self, db: Database, settings: Settings):
-        self.db = db
-        self.settings = settings
-
-    def _facts(self, caller: Caller) -> Facts:
-        return Facts(caller, time.time(), self.settings.base_url, self.settings.gateway_url, self.settings.location)
-
-    async def models(self, workspace: str) -> list[RegisteredModel]:
-        rows = await self.db.read(resources.every, MODELS, parent=workspace, archived=False)
-        return [_model(row) for row in rows]
-
-    async def model(self, workspace: str, name: str) -> RegisteredModel | None:
-        row = await self.db.read(resources.get, f"{workspace}/models/{name}")
-        return _model(row) if row and not row.archived else None
-
-    async def create_model(self, workspace: str, name: str, description: str, tags: dict[str, str], caller: Caller) -> RegisteredModel | None:
-        def make(tx: Tx) -> Row | None:
-            rid = _below(tx, workspace).child("models", name)
-            if resources.exists(tx, rid.key):
-                return None
-            row, _, _ = engine.store(tx, engine.resolve(rid), {"properties": {"description": description, "tags": tags}}, self._facts(caller))
-            return row
-
-        row = await self.db.write(make)
-        return _model(row) if row else None
-
-    async def update_model(self, workspace: str, name: str, change: Callable[[RegisteredModel], None], caller: Caller) -> RegisteredModel | None:
-        def edit(tx: Tx) -> RegisteredModel | None:
-            row = resources.get(tx, f"{workspace}/models/{name}")
-            if row is None or row.archived:
-                return None
-            model = _model(row)
-            change(model)
-            body = {"properties": {**row.properties, "description": model.description, "tags": model.tags, "properties": model.properties}}
-            engine.store(tx, engine.resolve(parse(row.id)), body, self._facts(caller))
-            return model
-
-        return await self.db.write(edit)
-
-    async def delete_model(self, workspace: str, name: str) -> bool:
-        return await self._delete(f"{workspace}/models/{name}")
-
-    async def _delete(self, key: str) -> bool:
-        """As ARM's DELETE does it: what is in use stays, a container counts its versions."""
-
-        def remove(tx: Tx) -> bool:
-            row = resources.get(tx, key)
-            return row is not None and engine.remove(tx, engine.resolve(parse(row.id)), self._facts(SYSTEM))[1] is not None
-
-        return await self.db.write(remove)
-
-    async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
-        where: dict[str, Any] = {"parent": f"{workspace}/models/{name}"} if name else {"scope": workspace}
-        return [_version(row) for row in await self.db.read(resources.every, VERSIONS, archived=False, **where)]
-
-    async def version(self, workspace: str, name: str, version: str) -> ModelVersion | None:
-        row = await self.db.read(resources.get, f"{workspace}/models/{name}/versions/{version}")
-        return _version(row) if row and not row.archived else None
-
-    async def create_version(self, workspace: str, draft: ModelVersion, caller: Caller) -> ModelVersion:
-        def make(tx: Tx) -> Row:
-            home = _below(tx, workspace)
-            container = resources.get(tx, home.child("models", draft.name).key)
-            number = str((container.properties.get("nextVersion") if container else None) or "1")
-            rid = home.child("models", container.name if container else draft.name).child("versions", number)
-            body: Doc = {"properties": {
-                "modelUri": draft.uri, "modelType": draft.type or "mlflow_model", "description": draft.description, "tags": draft.tags, "properties": draft.properties,
-                "stage": draft.stage, "jobName": draft.job_name or None,
-            }}
-            row, _, _ = engine.store(tx, engine.resolve(rid), body, self._facts(caller))
-            return row
-
-        return _version(await self.db.write(make))
-
-    async def update_version(
-        self, workspace: str, name: str, version: str, change: Callable[[ModelVersion], None], caller: Caller
-    ) -> ModelVersion | None:
-        def edit(tx: Tx) -> ModelVersion | None:
-            row = resources.get(tx, f"{workspace}/models/{name}/versions/{version}")
-            if row is None or row.archived:
-                return None
-            found = _version(row)
-            change(found)
-            body = {"properties": {**row.properties, "description": found.description, "tags": found.tags, "properties": found.properties, "stage": found.stage}}
-            engine.store(tx, engine.resolve(parse(row.id)), body, self._facts(caller))
-            return found
-
-        return await self.db.write(edit)
-
-    async def delete_version(self, workspace: str, name: str, version: str) -> bool:
-        return await self._delete(f"{workspace}/models/{name}/versions/{version}")
-
-    async def place(self, workspace: str, name: str, version: str) -> tuple[str, str, str] | None:
-        def find(tx: Tx) -> tuple[str, str, str] | None:
-            home, row = resources.get(tx, workspace), resources.get(tx, f"{workspace}/models/{name}/versions/{version}")
-            if home is None or row is None or row.archived:
-                return None
-            place = locate(tx, home, row.properties["modelUri"], "modelUri", "models")
-            if not place.account:
-                raise ArmError(400, "ModelOnTheWeb", f"The files of {name}:{version} are at {place.url}, not in this server's storage.", "modelUri")
-            return place.account, place.container, place.path
-
-        return await self.db.read(find)
 
 
 class StoredJobs:
@@ -215,29 +95,3 @@ class StoredJobs:
             family = "models" if str(facts.get("jobOutputType", "")).endswith("_model") else "data"
             return f"{base}/{family}/{facts['assetName']}/versions/{facts.get('assetVersion', '1')}"
         return f"{base}/data/azureml_{job.name}_output_data_{name}/versions/1"
-
-
-def _below(tx: Tx, workspace: str) -> ResourceId:
-    row = resources.get(tx, workspace)
-    if row is None:
-        raise ArmError(404, "ResourceNotFound", "The workspace was not found.")
-    return parse(row.id)
-
-
-def _model(row: Row) -> RegisteredModel:
-    facts = row.properties
-    return RegisteredModel(row.name, facts.get("description") or "", _texts(facts.get("tags")), _texts(facts.get("properties")), row.created, row.updated)
-
-
-def _version(row: Row) -> ModelVersion:
-    facts = row.properties
-    return ModelVersion(
-        parse(row.id).parent.name, row.name, facts.get("modelUri") or "", facts.get("modelType") or "custom_model", facts.get("description") or "",
-        _texts(facts.get("tags")), _texts(facts.get("properties")), facts.get("stage") or "None", row.created, row.updated, facts.get("jobName") or "",
-    )
-
-
-def _texts(given: dict[str, Any] | None) -> dict[str, str]:
-    return {k: "" if v is None else str(v) for k, v in (given or {}).items()}
-
-

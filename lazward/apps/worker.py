@@ -13,6 +13,7 @@ import lazward.orchestration.pipelines
 import lazward.orchestration.schedule_events
 import lazward.orchestration.schedules
 import lazward.orchestration.sweeps
+import lazward.orchestration.webhooks
 import lazward.orchestration.workspaces  # noqa: F401 - these register the handlers
 from lazward.apps.serving.gateway import Gateway
 from lazward.apps.shared import build_authority, build_blobs, load_master_key

@@ -64,6 +64,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_upload_bytes: Annotated[int, _doc(
         "Largest body of one upload request to blob storage; larger blobs come in blocks.", "bytes", ge=MIB)] = 5000 * MIB
 
+    # Requests that the server makes
+    outbound_allow_http: Annotated[bool, _doc(
+        "Whether an address that a user names (of a webhook, of a job's input on the web) may be plain http; else it is https.")] = False
+    outbound_allow_private: Annotated[bool, _doc(
+        "Whether an address that a user names may be this machine, its network or a service of its cloud; else only public addresses are called.")] = False
+
     # Environments of jobs and deployments
     allow_python_download: Annotated[bool, _doc(
         "Whether a Python version that an environment asks for, and this machine lacks, may be downloaded by uv.")] = False

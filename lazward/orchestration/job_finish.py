@@ -16,7 +16,7 @@ from lazward.contract.ids import parse
 from lazward.domain.jobs.source import end_tags
 from lazward.domain.ports import LaunchStatus
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import events
+from lazward.orchestration import events, webhooks
 from lazward.orchestration.data import ARTIFACTS, account_of, locate, run_folder
 from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.job_limits import explain_limit
@@ -140,6 +140,8 @@ def register_outputs(tx: Tx, job: Row, workspace: Row, owner: Caller, now: float
             properties |= {"dataUri": uri, "dataType": facts.get("jobOutputType", "uri_folder")}
         made = resources.insert(tx, rid, {"properties": properties, "systemData": system_data(owner, now, None)}, now)
         events.version_added(tx, made, job, now)
+        if model:
+            webhooks.version_written(tx, made, None, now)
         above.properties["latestVersion"] = version
         if version.isdecimal():
             above.properties["nextVersion"] = str(max(int(version), int(above.properties.get("nextVersion") or 1) - 1) + 1)

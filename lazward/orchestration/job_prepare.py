@@ -12,12 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import parse
+from lazward.domain.addresses import AddressRefused
 from lazward.domain.commands import Value, render
 from lazward.domain.distribution import ports_needed, ranks
 from lazward.domain.durations import parse_duration
 from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.domain.settings import Settings
 from lazward.domain.tracking import system
+from lazward.execution.outbound import Outbound, OutboundFailed
 from lazward.execution.readonly import protect, wrap
 from lazward.orchestration import job_parallel
 from lazward.orchestration.data import Place, locate
@@ -155,7 +157,7 @@ async def _fetch_inputs(runtime: Runtime, workspace: Row, facts: dict[str, Any],
 async def _fetch(runtime: Runtime, place: Place, into: Path, kind: str, target: str, say: Any) -> Path:
     """A local, read-only view of an input; a file's own path for a file, the folder otherwise."""
     if not place.account:
-        return await _download(place.url, into, kind, target, say)
+        return await _download(runtime, place.url, into, kind, target, say)
     single = await runtime.blobs.info(place.account, place.container, place.path) if place.path and not place.path.endswith("/") else None
     cache = runtime.data_dir / "cache" / "inputs"
     if single is not None and single.kind != "Directory":
@@ -167,25 +169,26 @@ async def _fetch(runtime: Runtime, place: Place, into: Path, kind: str, target: 
     return into
 
 
-async def _download(url: str, into: Path, kind: str, target: str, say: Any) -> Path:
+async def _download(runtime: Runtime, url: str, into: Path, kind: str, target: str, say: Any) -> Path:
     if not url.lower().startswith(("http://", "https://")):
         raise ArmError(400, "InvalidUri", f"'{url[:200]}' cannot be downloaded.", target)
     if kind in ("uri_folder", "mltable", "mlflow_model", "triton_model"):
         raise ArmError(400, "InvalidUri", f"An input of type {kind} cannot be read from a web address, which has no folders: '{url[:200]}'.", target)
-    import httpx2  # not before it is needed: every start of the server would pay for it
-
     say(f"downloading {url}")
     into.mkdir(parents=True)
     path = into / (Path(unquote(urlsplit(url).path)).name or "data")
+    web = Outbound(runtime.settings.outbound_allow_http, runtime.settings.outbound_allow_private)
     try:
-        async with httpx2.AsyncClient(follow_redirects=True, timeout=60) as client, client.stream("GET", url) as answer:
+        async with web.fetch(url) as answer:
             if answer.status_code != 200:
                 raise ArmError(400, "DownloadFailed", f"GET {url[:300]} answered {answer.status_code}.", target)
             with path.open("wb") as out:
                 async for piece in answer.aiter_bytes(1 << 20):
                     out.write(piece)
-    except httpx2.HTTPError as error:
-        raise ArmError(400, "DownloadFailed", f"GET {url[:300]} failed: {error or type(error).__name__}.", target) from None
+    except AddressRefused as refused:
+        raise ArmError(400, "AddressRefused", f"{url[:300]} is not downloaded. {refused}", target) from None
+    except OutboundFailed as failed:
+        raise ArmError(400, "DownloadFailed", str(failed), target) from None
     path.chmod(0o444)
     return path
 

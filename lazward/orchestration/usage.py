@@ -20,12 +20,12 @@ _URI_OF = {"data": "dataUri", "models": "modelUri", "codes": "codeUri"}
 Reference = tuple[str, str]  # what is named, and the family that azureml:NAME:VERSION means there
 
 
-def check_unused(row: Row, users: Iterable[str]) -> None:
+def check_unused(row: Row, users: Iterable[str], what: str = "deleted") -> None:
     """Raises ArmError 409 naming who uses the resource."""
     found = list(dict.fromkeys(users))
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise ArmError(409, "ResourceInUse", f"'{row.name}' cannot be deleted: it is used by {', '.join(found[:SHOWN])}{more}.", row.name)
+        raise ArmError(409, "ResourceInUse", f"'{row.name}' cannot be {what}: it is used by {', '.join(found[:SHOWN])}{more}.", row.name)
 
 
 def users_of_asset(tx: Tx, row: Row) -> Iterator[str]:

@@ -108,9 +108,17 @@ def active(tx: Tx, key: str, id_: str, now: float) -> Experiment:
     if row is not None:
         seq, id_, name, stage, location, tags, created, updated = row
         return Experiment(seq, id_, name, stage, location, msgspec.json.decode(tags) if isinstance(tags, str) else tags, created, updated)
-    found = ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_)
+    return _live(ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_))
+
+
+def live(tx: Tx, key: str, id_: str) -> Experiment:
+    """The experiment to look for things in; one in the bin is refused, too."""
+    return _live(get(tx, key, id_))
+
+
+def _live(found: Experiment) -> Experiment:
     if found.stage != "active":
-        raise MlflowError("INVALID_PARAMETER_VALUE", f"The experiment {id_} must be in the 'active' state. Current state is {found.stage}.", "experiment_id")
+        raise MlflowError("INVALID_PARAMETER_VALUE", f"The experiment {found.id} must be in the 'active' state. Current state is {found.stage}.", "experiment_id")
     return found
 
 

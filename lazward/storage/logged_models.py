@@ -20,6 +20,8 @@ from lazward.storage.metric_history import Point
 from lazward.storage.search import Column, Condition, Paging, Reached, where
 from lazward.storage.tables import logged_model as t
 
+VERSIONS = "mlflow.modelVersions"
+
 
 class LoggedModel(msgspec.Struct):
     """Times are unix seconds. status: LOGGED_MODEL_PENDING | ..._READY | ..._UPLOAD_FAILED. run: where it came from, or ""."""
@@ -125,6 +127,17 @@ def log_params(tx: Tx, key: str, id_: str, params: Sequence[tuple[str, str]], no
 def set_tags(tx: Tx, key: str, id_: str, tags: Sequence[tuple[str, str]], now: float) -> FullModel:
     model = get(tx, key, id_)
     return _changed(tx, model, now, tags={**model.tags, **dict(tags)})
+
+
+def registered(tx: Tx, key: str, id_: str, name: str, version: str, now: float) -> None:
+    """Notes on the model, in the tag that MLflow's clients read, that it became a version of a registered one."""
+    model = get(tx, key, id_)
+    try:
+        known = msgspec.json.decode(model.tags.get(VERSIONS, "[]"), type=list[dict[str, Any]])
+    except msgspec.MsgspecError:
+        known = []  # a client may have set the tag to anything
+    known.append({"name": name, "version": int(version) if version.isascii() and version.isdecimal() else version})
+    _changed(tx, model, now, tags={**model.tags, VERSIONS: msgspec.json.encode(known).decode()})
 
 
 def delete_tag(tx: Tx, key: str, id_: str, name: str, now: float) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from lazward.contract.ids import ResourceId
 from lazward.storage.db import Tx
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import resource as t
 
 
@@ -91,6 +92,20 @@ def update(tx: Tx, row: Row, now: float) -> Row:
     return row
 
 
+def rename(tx: Tx, row: Row, rid: ResourceId, now: float) -> None:
+    """Gives a resource another id, and everything below it ids below that; their order of creation stays. rid: of the same type, its key
+    free or the resource's own."""
+    below = [Row(*found) for found in tx.execute(sa.select(*_COLUMNS).where(_BELOW), {"below": _anything_below(row.key)})]
+    _move(tx, row, str(rid), row.parent, rid.name, now)
+    for one in below:
+        parent = rid.key + one.parent[len(row.key) :]
+        _move(tx, one, str(rid) + one.id[len(row.id) :], parent, one.name, now)
+
+
+def _move(tx: Tx, row: Row, id_: str, parent: str, name: str, now: float) -> None:
+    tx.execute(sa.update(t).where(t.c.seq == row.seq).values(key=id_.lower(), id=id_, parent=parent, name=name, etag=new_etag(), updated=now))
+
+
 def delete(tx: Tx, key: str) -> bool:
     """Removes a resource and everything below it."""
     key = key.lower()
@@ -149,6 +164,16 @@ def _anything_below(key: str) -> str:
 
 def every(tx: Tx, type_: str, **where: Any) -> list[Row]:
     return page(tx, type_, 1_000_000, **where)[0]
+
+
+def below(tx: Tx, type_: str, parents: Collection[str]) -> list[Row]:
+    """Rows of a type that lie directly below one of these keys and are not archived, in creation order."""
+    found: list[Row] = []
+    for some in pieces(parents):
+        keys = [key.lower() for key in some]
+        rows = tx.execute(sa.select(*_COLUMNS).where(t.c.type == type_.lower(), t.c.parent.in_(keys), t.c.archived.is_(False)))
+        found += [Row(*row) for row in rows]
+    return sorted(found, key=lambda row: row.seq)
 
 
 def count(tx: Tx, type_: str, parent: str) -> int:

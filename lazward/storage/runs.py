@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking.names import PARENT, RUN_NAME
 from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL, from_job
-from lazward.storage import experiments, tables
+from lazward.storage import experiments, genai_end, tables
 from lazward.storage.db import Tx, dumps
 from lazward.storage.experiments import Experiment
 from lazward.storage.tables import run as t
@@ -150,6 +150,7 @@ def delete_workspace(tx: Tx, workspace: str) -> None:
     purge_traces(tx, _traces(workspace))
     tx.execute(sa.delete(measured).where(measured.c.model.in_(sa.select(m.c.seq).where(m.c.workspace == workspace))))
     tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
+    genai_end.with_workspace(tx, workspace)
     for table in (m, e):
         tx.execute(sa.delete(table).where(table.c.workspace == workspace))
 

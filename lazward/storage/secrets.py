@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from lazward.storage.db import Tx
 from lazward.storage.tables import secret as t
 
-OF_RESOURCES = ("datastore", "connection", "endpoint")  # KIND:KEY are the names of what belongs to a resource
+OF_RESOURCES = ("datastore", "connection", "endpoint", "webhook")  # KIND:KEY are the names of what belongs to a resource
 
 
 def forget(tx: Tx, key: str) -> None:

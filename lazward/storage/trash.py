@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from lazward.contract.mlflow import missing
 from lazward.domain.tracking.names import DEFAULT_EXPERIMENT
 from lazward.domain.tracking.status import TERMINAL
-from lazward.storage import experiments, runs, tables
+from lazward.storage import experiments, genai_end, runs, tables
 from lazward.storage.db import Tx
 
 PIECE = 20_000  # rows of metrics that go in one transaction
@@ -152,11 +152,12 @@ def drop_model(tx: Tx, seq: int, id_: str) -> None:
 
 
 def drop_experiments(tx: Tx, key: str) -> None:
-    """Those that are claimed and have nothing in them any more, their data sets with them."""
+    """Those that are claimed and have nothing in them any more, with their data sets, scorers, questions, queues and issues."""
     held = sa.union_all(*(sa.select(table.c.experiment).where(table.c.workspace == key) for table in (_r, _m, tables.trace)))
     empty = list(tx.execute(sa.select(_e.c.seq).where(_e.c.workspace == key, _e.c.stage == "purged", _e.c.seq.not_in(held))).scalars())
     if empty:
         tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(empty)))
+        genai_end.with_experiments(tx, key, empty)
         tx.execute(sa.delete(_e).where(_e.c.seq.in_(empty)))
 
 

@@ -46,7 +46,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     """`lazward up` on free ports; yields what `lazward env` exports, which is also set in this process."""
     data = tmp_path_factory.mktemp("data") / "lazward"
     lazward = (sys.executable, "-m", "lazward.cli.main")
-    subprocess.run([*lazward, "up", "--data-dir", str(data), "--port", "0", "--gateway-port", "0", "--detach"], check=True)
+    here = {"LAZWARD_OUTBOUND_ALLOW_HTTP": "true", "LAZWARD_OUTBOUND_ALLOW_PRIVATE": "true"}  # `mirror` below is at a loopback address
+    subprocess.run([*lazward, "up", "--data-dir", str(data), "--port", "0", "--gateway-port", "0", "--detach"], check=True, env={**os.environ, **here})
     try:
         exported = json.loads(subprocess.run([*lazward, "env", "--data-dir", str(data), "--json"], check=True, capture_output=True).stdout)
         variables = exported["set"]

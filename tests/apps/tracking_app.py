@@ -16,8 +16,8 @@ from lazward.apps.chain import Chain, Surface, render_arm_error
 from lazward.apps.control import build_services
 from lazward.apps.history.routes import history_routes
 from lazward.apps.history.runs import Change
-from lazward.apps.mlflow.models_port import ModelVersion, RegisteredModel
 from lazward.apps.mlflow.routes import mlflow_routes
+from lazward.apps.model_registry import StoredModels
 from lazward.contract.caller import Caller
 from lazward.contract.errors import ArmError
 from lazward.domain.settings import Source, merge
@@ -54,65 +54,6 @@ class Authority:
         return bool(self.rights.get(caller.id))
 
 
-class Models:
-    """ModelRegistryPort in memory."""
-
-    def __init__(self, now: Callable[[], float], account: str):
-        self._now, self._account = now, account
-        self._models: dict[tuple[str, str], RegisteredModel] = {}
-        self._versions: dict[tuple[str, str, str], ModelVersion] = {}
-
-    async def models(self, workspace: str) -> list[RegisteredModel]:
-        return [copy.deepcopy(m) for (w, _), m in self._models.items() if w == workspace]
-
-    async def model(self, workspace: str, name: str) -> RegisteredModel | None:
-        return copy.deepcopy(self._models.get((workspace, name)))
-
-    async def create_model(self, workspace: str, name: str, description: str, tags: dict[str, str], caller: Caller) -> RegisteredModel | None:
-        if (workspace, name) in self._models:
-            return None
-        self._models[workspace, name] = RegisteredModel(name, description, tags, {}, self._now(), self._now())
-        return await self.model(workspace, name)
-
-    async def update_model(self, workspace: str, name: str, change: Any, caller: Caller) -> RegisteredModel | None:
-        found = self._models.get((workspace, name))
-        if found:
-            change(found)
-            found.updated = self._now()
-        return copy.deepcopy(found)
-
-    async def delete_model(self, workspace: str, name: str) -> bool:
-        for key in [k for k in self._versions if k[:2] == (workspace, name)]:
-            del self._versions[key]
-        return self._models.pop((workspace, name), None) is not None
-
-    async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
-        return [copy.deepcopy(v) for (w, n, _), v in self._versions.items() if w == workspace and name in (None, n)]
-
-    async def version(self, workspace: str, name: str, version: str) -> ModelVersion | None:
-        return copy.deepcopy(self._versions.get((workspace, name, version)))
-
-    async def create_version(self, workspace: str, draft: ModelVersion, caller: Caller) -> ModelVersion:
-        await self.create_model(workspace, draft.name, "", {}, caller)
-        draft.version = str(1 + sum(k[:2] == (workspace, draft.name) for k in self._versions))
-        self._versions[workspace, draft.name, draft.version] = draft
-        return copy.deepcopy(draft)
-
-    async def update_version(self, workspace: str, name: str, version: str, change: Any, caller: Caller) -> ModelVersion | None:
-        found = self._versions.get((workspace, name, version))
-        if found:
-            change(found)
-            found.updated = self._now()
-        return copy.deepcopy(found)
-
-    async def delete_version(self, workspace: str, name: str, version: str) -> bool:
-        return self._versions.pop((workspace, name, version), None) is not None
-
-    async def place(self, workspace: str, name: str, version: str) -> tuple[str, str, str] | None:
-        found = self._versions.get((workspace, name, version))
-        return (self._account, "azureml", found.uri.split("/paths/", 1)[1]) if found else None
-
-
 class Jobs:
     """JobsPort in memory: put documents into `docs`."""
 
@@ -142,8 +83,8 @@ class App:
         self.db = db
         self.jobs = Jobs()
         self.blobs = BlobStore(db, LocalExtents(folder / "extents"), now)
-        self.models = Models(now, "stws")
         settings = merge([Source("test", {"data_dir": str(folder), "port": port})]).settings
+        self.models = StoredModels(db, settings)
         self.services = build_services(settings, db, now=now, master_key=MASTER_KEY, authority=self.authority, blobs=self.blobs, jobs=self.jobs, models=self.models)
         self.chain = Chain(self.services, self.routes(), fallback=Surface("arm", render_arm_error))
 

@@ -290,3 +290,44 @@ def test_s5_page_tokens_lead_nowhere_else(site: Site):
     skip = following.partition("$skip=")[2] or following.partition("%24skip=")[2]
     shown = site.plane.send("GET", versioned(f"{site.own}/models?$skip={skip}"), token=token)
     assert shown.status in (200, 400) and b"secret" not in shown.body
+
+
+def test_s5_what_mlflow_keeps_for_evaluation_is_its_workspaces_own(site: Site):
+    """Ids of another workspace's datasets, webhooks, questions, queues and issues are as good as none, also for who may do everything here."""
+    boss, mine = site.token("boss"), site.token("Owner")
+
+    def make(path: str, body: dict) -> dict:
+        answer = site.plane.send("POST", f"/mlflow/plain{site.other}/api/3.0/mlflow/{path}", body, token=boss)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    form = {"text": {}}
+    dataset = make("datasets/create", {"name": "theirs"})["dataset"]["dataset_id"]
+    issue = make("issues", {"experiment_id": "0", "name": "n", "description": "secret"})["issue"]["issue_id"]
+    schema = make("label-schemas/create", {"experiment_id": "0", "name": "q", "type": "FEEDBACK", "input": form})["label_schema"]["schema_id"]
+    queue = make("review-queues/create", {"experiment_id": "0", "name": "q", "queue_type": "CUSTOM"})["review_queue"]["queue_id"]
+    hook = make("webhooks", {"name": "w", "url": "https://8.8.8.8/", "events": [{"entity": "PROMPT", "action": "CREATED"}]})["webhook"]["webhook_id"]
+    scorer = make("scorers/register", {"experiment_id": "0", "name": "s", "serialized_scorer": "{}"})["scorer_id"]
+    make("registered-models/create", {"name": "theirs", "tags": [{"key": "mlflow.prompt.is_prompt", "value": "true"}]})
+    before = site.plane.state()
+    for method, path, body in (
+        ("GET", f"datasets/{dataset}", None), ("PATCH", f"datasets/{dataset}/tags", {"tags": '{"a": "b"}'}), ("POST", f"datasets/{dataset}/records", {"records": '[{"inputs": {}}]'}),
+        ("GET", f"datasets/{dataset}/records", None), ("DELETE", f"datasets/{dataset}/records", {"dataset_record_ids": ["x"]}), ("POST", f"datasets/{dataset}/add-experiments", {"experiment_ids": []}),
+        ("GET", f"issues/{issue}", None), ("PATCH", f"issues/{issue}", {"name": "x"}), ("GET", f"label-schemas/get?schema_id={schema}", None),
+        ("PATCH", "label-schemas/update", {"schema_id": schema, "name": "x"}), ("GET", f"review-queues/get?queue_id={queue}", None), ("POST", "review-queues/update", {"queue_id": queue, "name": "x"}),
+        ("POST", "review-queues/items/add", {"queue_id": queue, "item_ids": ["tr-1"]}), ("GET", f"review-queues/items/list?queue_id={queue}", None), ("GET", f"webhooks/{hook}", None),
+        ("PATCH", f"webhooks/{hook}", {"url": "https://8.8.4.4/"}), ("DELETE", f"webhooks/{hook}", None), ("POST", f"webhooks/{hook}/test", {}), ("GET", "registered-models/get?name=theirs", None),
+        ("POST", "registered-models/rename", {"name": "theirs", "new_name": "mine"}),
+    ):
+        answer = site.plane.send(method, f"/mlflow/plain{site.own}/api/3.0/mlflow/{path}", body, token=mine)
+        assert (answer.status, answer.json["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST"), (method, path, answer.body)
+        assert site.plane.send(method, f"/mlflow/plain{site.other}/api/3.0/mlflow/{path}", body, token=mine).status == 403
+    for method, path, body in (("DELETE", f"datasets/{dataset}", None), ("DELETE", "label-schemas/delete", {"schema_id": schema}), ("POST", "review-queues/delete", {"queue_id": queue})):
+        assert site.plane.send(method, f"/mlflow/plain{site.own}/api/3.0/mlflow/{path}", body, token=mine).status == 200  # MLflow deletes what is not there, too
+    assert site.plane.send("GET", f"/mlflow/plain{site.own}/api/3.0/mlflow/scorers/online-configs?scorer_ids={scorer}", token=mine).json == {"configs": []}
+    shown = [site.plane.send(*call, token=mine).body for call in (
+        ("POST", f"/mlflow/plain{site.own}/api/3.0/mlflow/datasets/search", {}), ("POST", f"/mlflow/plain{site.own}/api/3.0/mlflow/issues/search", {}),
+        ("GET", f"/mlflow/plain{site.own}/api/3.0/mlflow/webhooks"), ("GET", f"/mlflow/plain{site.own}/api/3.0/mlflow/scorers/list"),
+    )]
+    assert not any(b"theirs" in body or b"secret" in body or hook.encode() in body or b'"s"' in body for body in shown)
+    assert site.plane.state() == before

@@ -70,3 +70,36 @@ def test_pages_go_on_where_the_last_one_ended_in_both_orders(db: Database) -> No
         assert names(resources.every(tx, TYPE, keep=lambda row: row.name in "ac")) == ["a", "c"]
 
     db.write_now(work)
+
+
+def test_renaming_moves_what_lies_below_and_nothing_near(db: Database) -> None:
+    def work(tx: Tx) -> None:
+        put(tx, "a", "a_b", "z")
+        for name in ("a/parts/One", "a_b/parts/One"):
+            resources.insert(tx, parse(f"{WORKSPACE}/w/jobs/{name}"), {"properties": {}}, 1.0)
+        row = resources.get(tx, f"{WORKSPACE}/w/jobs/a")
+        assert row is not None
+        resources.rename(tx, row, parse(f"{WORKSPACE}/w/jobs/New"), 2.0)
+        assert names(resources.every(tx, TYPE)) == ["New", "a_b", "z"]  # in the order of creation
+        part = resources.get(tx, f"{WORKSPACE}/w/jobs/new/parts/one")
+        assert part is not None
+        assert (part.id, part.parent, part.updated) == (f"{WORKSPACE}/w/jobs/New/parts/One", f"{WORKSPACE}/w/jobs/new".lower(), 2.0)
+        assert not resources.exists(tx, f"{WORKSPACE}/w/jobs/a") and not resources.exists(tx, f"{WORKSPACE}/w/jobs/a/parts/one")
+        assert resources.exists(tx, f"{WORKSPACE}/w/jobs/a_b/parts/one")
+
+    db.write_now(work)
+
+
+def test_what_lies_directly_below_several(db: Database) -> None:
+    def work(tx: Tx) -> None:
+        for name in ("b", "a", "c"):
+            put(tx, name)
+            resources.insert(tx, parse(f"{WORKSPACE}/w/jobs/{name}/parts/p{name}"), {"properties": {}}, 1.0)
+        put(tx, "gone")
+        resources.insert(tx, parse(f"{WORKSPACE}/w/jobs/a/parts/old"), {"properties": {}}, 1.0, archived=True)
+        many = [f"{WORKSPACE}/w/jobs/none{index}" for index in range(1200)]
+        found = resources.below(tx, TYPE + "/parts", [*many, f"{WORKSPACE}/W/JOBS/A", f"{WORKSPACE}/w/jobs/b"])
+        assert names(found) == ["pb", "pa"]
+        assert resources.below(tx, TYPE + "/parts", []) == []
+
+    db.write_now(work)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from lazward.storage import metric_history, metrics, schema, tables, tasks
+from lazward.storage import genai_tables, metric_history, metrics, schema, tables, tasks
 from lazward.storage.db import Database
 from tests.storage.tracking_data import KEY, make_run, make_workspaces, value
 
@@ -33,6 +33,21 @@ class TestUpgrade:
         assert (held.id, held.state) == (task_id, {"phase": "x"})
         db.write_now(tasks.enqueue, "k", "s", {}, clock())
         assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "InProgress"
+        db.close()
+
+    def test_of_one_made_before_there_were_evaluation_datasets(self, database_url, clock):
+        db = Database(database_url)
+        schema.upgrade(db)
+
+        def older(tx):
+            for table in genai_tables.TABLES:
+                table.drop(tx.conn)
+            tx.execute(sa.text("update alembic_version set version_num = '0004'"))
+
+        db.write_now(older)
+        schema.upgrade(db)
+        assert {table.name for table in genai_tables.TABLES} <= set(sa.inspect(db.engine).get_table_names())
+        assert {index["name"] for index in sa.inspect(db.engine).get_indexes("eval_record")} == {index.name for index in genai_tables.eval_record.indexes}
         db.close()
 
     def test_of_one_made_before_long_curves_had_sketches(self, database_url, clock):

@@ -19,6 +19,8 @@ def make_workspaces(db: Database) -> None:
     def insert(tx: Tx) -> None:
         for rid in (WORKSPACE, OTHER):
             resources.insert(tx, rid, {"properties": {"workspaceId": str(uuid.uuid4())}}, NOW, lookup=f"st{rid.name.lower()}")
+            store = {"datastoreType": "AzureBlob", "accountName": f"st{rid.name.lower()}", "containerName": "azureml"}
+            resources.insert(tx, rid.child("datastores", "workspaceartifactstore"), {"properties": store}, NOW)
 
     db.write_now(insert)
 

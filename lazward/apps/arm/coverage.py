@@ -1,4 +1,4 @@
-"""docs/coverage.md: every operation of the ML provider's newest stable surface, and what this server does with it.
+"""docs/coverage.md: every operation of the ML provider's newest stable surface, and what this server does with it; then MLflow's calls.
 
 `python -m lazward.apps.arm.coverage` writes the file; a test compares it. The operations are facts of the wire
 (contract/arm_operations.tsv); whether one is there follows from the REGISTRY and the registered actions.
@@ -18,6 +18,7 @@ import lazward.apps.arm.actions_schedules
 import lazward.apps.arm.actions_workspaces
 import lazward.domain.resources  # noqa: F401 - these fill REGISTRY and ACTIONS
 from lazward.apps.arm.engine import ACTIONS
+from lazward.apps.mlflow import coverage as mlflow
 from lazward.contract.ids import ML
 from lazward.domain.resource import REGISTRY
 
@@ -85,7 +86,7 @@ def render() -> str:
     out += [f"- `{path}`: {text}." for path, text in LIMITS.items()]
     out += ["", "## Every operation", "", "| status | verb | path | success codes |", "|---|---|---|---|"]
     out += [f"| {op.status} | {op.verb}{' (long-running)' if op.lro else ''} | `{op.path}` | {op.codes} |" for op in known]
-    return "\n".join(out) + "\n"
+    return "\n".join([*out, "", *mlflow.render()]) + "\n"
 
 
 def _types(path: str) -> tuple[list[str], bool]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from lazward.apps.mlflow import artifacts, experiments, logged_models, otlp, registry, runs, trash
+from lazward.apps.mlflow import artifacts, calls_genai, experiments, logged_models, otlp, registry, runs, trash
 from lazward.apps.mlflow.call import Call
 from lazward.apps.mlflow.calls_traces import TRACE_CALLS
 from lazward.domain.tracking import names
@@ -118,3 +118,6 @@ PROXIED: list[tuple[str, re.Pattern[str], Rpc]] = [
     ("POST", re.compile("mpu/complete/(?P<path>.+)", re.DOTALL), Rpc(artifacts.multipart_complete, FILES_WRITE)),
     ("POST", re.compile("mpu/abort/(?P<path>.+)", re.DOTALL), Rpc(artifacts.multipart_abort, FILES_WRITE)),
 ]
+
+RPC.update({name: Rpc(*call) for name, call in calls_genai.CALLS.items()})
+BY_PATH += [(method, re.compile(path), Rpc(*call)) for method, path, call in calls_genai.BY_PATH]

@@ -28,6 +28,13 @@ def page(
     return found, base64.urlsafe_b64encode(f"o{start + limit}".encode()).decode() if more else None
 
 
+def only_name(node: Node | None) -> str | None:
+    """The one name that a condition can be true of; None when there may be others."""
+    if isinstance(node, All):
+        return next((name for item in node.items if (name := only_name(item)) is not None), None)
+    return node.value if isinstance(node, Compare) and (node.kind, node.key, node.op) == ("attribute", "name", "=") else None
+
+
 def matches(node: Node, facts: Facts, tags: dict[str, str]) -> bool:
     if isinstance(node, Not):
         return not matches(node.item, facts, tags)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from lazward.apps.mlflow.call import Call
 from lazward.apps.registry_access import check_registries
 from lazward.apps.run_artifacts import Root, RunArtifacts
 from lazward.contract.mlflow import invalid
 from lazward.domain.tracking.paths import CONTAINER, below
+from lazward.domain.tracking.registered import LOGGED_MODEL, RUN
 from lazward.domain.uris import parse_uri
 
 _PROXIED = re.compile(r"mlflow-artifacts:/{1,3}(?P<root>[^/?#]+)/artifacts(?:/(?P<path>[^?#]+))?")
@@ -19,8 +21,16 @@ _PLUGIN = re.compile(r"azureml://[^/]*(?P<workspace>/subscriptions/.+/workspaces
 _UPLOADED = re.compile(r"azureml://artifacts/(?P<path>LocalUpload/[^/?#]+/[^?#]+)")
 
 
-async def artifact_source(call: Call, source: str) -> tuple[str, str]:
-    """(modelUri, id of the logged model it is or ""). INVALID_PARAMETER_VALUE for what is no place a model can be read from."""
+class Origin(NamedTuple):
+    """What a source is: ARM's modelUri; the run and the logged model it came from, or ""."""
+
+    uri: str
+    run: str = ""
+    model: str = ""
+
+
+async def artifact_source(call: Call, source: str) -> Origin:
+    """INVALID_PARAMETER_VALUE for what is no place a model can be read from."""
     if len(source) > 4096 or "\\" in source:
         raise _refused(source)
     store = RunArtifacts(call.ctx.services)
@@ -32,19 +42,22 @@ async def artifact_source(call: Call, source: str) -> tuple[str, str]:
         if match := form.fullmatch(source):
             return await _in_root(call, store, match["root"], match["path"])
     if match := _VERSION.fullmatch(source):
-        return await _in_root(call, store, f"{match['name']}:{match['version']}", "")
+        found = await call.ctx.services.models.version(call.key, match["name"], match["version"])
+        origin = await _in_root(call, store, f"{match['name']}:{match['version']}", "")
+        return Origin(origin.uri, found.properties.get(RUN) or found.job_name, found.properties.get(LOGGED_MODEL, "")) if found else origin
     if match := _UPLOADED.fullmatch(source):
-        return _readable(call, Root("", CONTAINER, "LocalUpload"), match["path"].removeprefix("LocalUpload/")), ""
+        return Origin(_readable(call, Root("", CONTAINER, "LocalUpload"), match["path"].removeprefix("LocalUpload/")))
     if source.partition(":")[0].lower() in (source.lower(), "", "file", "ftp", "mlflow-artifacts", "models", "runs", "dbfs"):
         raise _refused(source)
     parse_uri(source, "source", "models")
     await check_registries(call.ctx, source)
-    return source, ""
+    return Origin(source)
 
 
-async def _in_root(call: Call, store: RunArtifacts, root: str, path: str | None) -> tuple[str, str]:
+async def _in_root(call: Call, store: RunArtifacts, root: str, path: str | None) -> Origin:
     found = await store.root(call.key, root)
-    return _readable(call, found, (path or "").rstrip("/")), root if re.fullmatch(r"m-[0-9a-f]{32}", root) else ""
+    uri = _readable(call, found, (path or "").rstrip("/"))
+    return Origin(uri, model=root) if re.fullmatch(r"m-[0-9a-f]{32}", root) else Origin(uri, run="" if ":" in root else root)
 
 
 def _readable(call: Call, root: Root, path: str) -> str:

@@ -1,4 +1,4 @@
-"""The models of a workspace as the registry calls need them; ARM's documents stand behind it (apps/ports.py)."""
+"""The models of a workspace as the registry calls need them; ARM's documents stand behind it (apps/model_registry.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lazward.contract.caller import Caller
 
 
 class RegisteredModel(msgspec.Struct):
-    """A model container. Times are unix seconds."""
+    """A model container, or a prompt (by its tags: domain/genai/prompts.py). Times are unix seconds."""
 
     name: str
     description: str
@@ -22,7 +22,7 @@ class RegisteredModel(msgspec.Struct):
 
 
 class ModelVersion(msgspec.Struct):
-    """uri: azureml:// or web URI of the files (ARM's modelUri). type: mlflow_model | custom_model | triton_model."""
+    """uri: azureml:// or web URI of the files (ARM's modelUri), "" for a prompt's. type: mlflow_model | custom_model | triton_model."""
 
     name: str
     version: str
@@ -38,7 +38,7 @@ class ModelVersion(msgspec.Struct):
 
 
 class ModelRegistryPort(Protocol):
-    """The workspace's models. `workspace` is its key. Archived ones are not seen. Implemented in apps/ports.py."""
+    """The workspace's models. `workspace` is its key. Archived ones are not seen. Implemented in apps/model_registry.py."""
 
     async def models(self, workspace: str) -> list[RegisteredModel]: ...
 
@@ -52,18 +52,22 @@ class ModelRegistryPort(Protocol):
         """Applies `change` to description, tags and properties in one transaction; None when it is not there. May run twice."""
         ...
 
+    async def rename_model(self, workspace: str, name: str, new_name: str, caller: Caller) -> RegisteredModel | None:
+        """With all its versions, in one transaction; None when it is not there. ArmError 409 naming who uses it, RESOURCE_ALREADY_EXISTS."""
+        ...
+
     async def delete_model(self, workspace: str, name: str) -> bool:
         """With all its versions."""
         ...
 
-    async def versions(self, workspace: str, name: str | None = None) -> list[ModelVersion]:
-        """Of one model, or of all; oldest first."""
+    async def versions(self, workspace: str, *names: str) -> list[ModelVersion]:
+        """Of the models with these names; oldest first."""
         ...
 
     async def version(self, workspace: str, name: str, version: str) -> ModelVersion | None: ...
 
-    async def create_version(self, workspace: str, draft: ModelVersion, caller: Caller) -> ModelVersion:
-        """Under the next free number (draft.version is ""); makes the model when it is new."""
+    async def create_version(self, workspace: str, draft: ModelVersion, caller: Caller) -> ModelVersion | None:
+        """Under the next free number (draft.version is ""); None when there is no such model."""
         ...
 
     async def update_version(self, workspace: str, name: str, version: str, change: Callable[[ModelVersion], None], caller: Caller) -> ModelVersion | None:

@@ -12,20 +12,18 @@ from typing import Any
 
 from lazward.apps.mlflow import shapes
 from lazward.apps.mlflow.call import Call
-from lazward.apps.mlflow.memory_search import page
-from lazward.apps.mlflow.model_sources import artifact_source
+from lazward.apps.mlflow.memory_search import only_name, page
+from lazward.apps.mlflow.model_sources import Origin, artifact_source
 from lazward.apps.mlflow.models_port import ModelRegistryPort, ModelVersion, RegisteredModel
 from lazward.apps.mlflow.shapes import Json
 from lazward.contract.ids import check_name
 from lazward.contract.mlflow import MlflowError, invalid, missing
+from lazward.domain.genai import prompts
 from lazward.domain.tracking import names
-from lazward.domain.tracking.filter import MODEL_VERSIONS, REGISTERED_MODELS, parse_filter, parse_orders
+from lazward.domain.tracking.filter import MODEL_VERSIONS, REGISTERED_MODELS, Node, parse_filter, parse_orders
+from lazward.domain.tracking.registered import ALIAS, LOGGED_MODEL, RUN, RUN_LINK, SOURCE, USER, aliases_of
 from lazward.storage import logged_models, runs
 
-SOURCE, RUN, RUN_LINK, LOGGED_MODEL, ALIAS, USER = (
-    "mlflow.source", "mlflow.runId", "mlflow.runLink", "mlflow.modelId", "mlflow.alias.", "mlflow.user",
-)
-PROMPT = "mlflow.prompt.is_prompt"  # MLflow keeps prompts among models, and shows them only when asked
 STAGES = {stage.lower(): stage for stage in ("None", "Staging", "Production", "Archived")}
 _ALIAS = re.compile(r"[\w\-]{1,255}")
 _VERSION_ALIAS = re.compile(r"[vV]\d+")
@@ -82,21 +80,24 @@ async def delete_model(call: Call) -> Json:
 
 
 async def rename_model(call: Call) -> Json:
-    """An ARM resource keeps its name: ids in jobs and deployments point to it."""
-    raise MlflowError("NOT_IMPLEMENTED", "A registered model cannot be renamed: its name is its id. Register its versions under the new name instead.")
+    name, new_name = _name(call), _name(call, "new_name")
+    if await _port(call).rename_model(call.key, name, new_name, call.ctx.caller) is None:
+        raise _no_model(name)
+    return {"registered_model": await _shown(call, new_name)}
 
 
 async def search_models(call: Call) -> Json:
     condition = parse_filter(call.text("filter"), REGISTERED_MODELS)
     orders = parse_orders(call.items("order_by"), REGISTERED_MODELS)
-    models, versions = await _port(call).models(call.key), await _port(call).versions(call.key)
     facts = [
-        ({"name": m.name, "timestamp": m.created * 1000, "last_updated_timestamp": m.updated * 1000}, {PROMPT: "false", **m.tags}, m)
-        for m in models if not _hidden(call, m)
+        ({"name": m.name, "timestamp": m.created * 1000, "last_updated_timestamp": m.updated * 1000}, {prompts.IS_PROMPT: "false", **m.tags}, m)
+        for m in await _named(call, condition) if not _hidden(call, m)
     ]
     found, token = page(facts, condition, orders, [("name", True)], call.limit(100, 1000), call.text("page_token") or None)
-    shown = [_model(call, m, [v for v in versions if v.name == m.name]) for m in found]
-    return {"registered_models": shown} | ({"next_page_token": token} if token else {})
+    versions: dict[str, list[ModelVersion]] = {m.name: [] for m in found}
+    for version in await _port(call).versions(call.key, *versions):
+        versions.setdefault(version.name, []).append(version)
+    return {"registered_models": [_model(call, m, versions[m.name]) for m in found]} | ({"next_page_token": token} if token else {})
 
 
 async def latest_versions(call: Call) -> Json:
@@ -110,13 +111,23 @@ async def latest_versions(call: Call) -> Json:
 
 async def set_model_tag(call: Call) -> Json:
     key, value = names.check_key(call.args.get("key")), names.check_value(call.args.get("value"))
-    await _change(call, lambda model: model.tags.update({key: value}))
+
+    def change(model: RegisteredModel) -> None:
+        prompts.check_stays(model.tags, key, value)
+        model.tags[key] = value
+
+    await _change(call, change)
     return {}
 
 
 async def delete_model_tag(call: Call) -> Json:
     key = call.required("key")
-    await _change(call, lambda model: model.tags.pop(key, None) and None)
+
+    def change(model: RegisteredModel) -> None:
+        prompts.check_stays(model.tags, key, None)
+        model.tags.pop(key, None)
+
+    await _change(call, change)
     return {}
 
 
@@ -141,31 +152,47 @@ async def get_by_alias(call: Call) -> Json:
         raise _no_model(name)
     if alias.lower() == "latest":
         found = max(await _port(call).versions(call.key, name), key=_number, default=None)
+        if found is None:
+            raise missing(f"Latest version not found for model {name}.")
     else:
         version = model.properties.get(ALIAS + alias, "")
         found = await _port(call).version(call.key, name, version) if version else None
     if found is None:
         raise MlflowError("INVALID_PARAMETER_VALUE", f"Registered model alias {alias[:255]} not found.", "alias")
-    return {"model_version": _version(call, found, _aliases_of(model))}
+    return {"model_version": _version(call, found, aliases_of(model.properties))}
 
 
 # ---- versions -------------------------------------------------------------------------------------------------------------
 
 
 async def create_version(call: Call) -> Json:
-    name, source = _name(call), call.required("source")
-    uri, of_model = await artifact_source(call, source)
-    run, model_id = call.text("run_id"), call.text("model_id") or of_model
+    name, source, tags = _name(call), call.required("source"), dict(call.pairs("tags"))
+    if prompts.is_prompt(tags):
+        prompts.check_source(source)
+        origin = Origin("")
+    else:
+        origin = await artifact_source(call, source)
+    run, model_id = call.text("run_id") or origin.run, call.text("model_id") or origin.model
     if run:  # one of another workspace is as good as none
         await call.read(runs.get, run)
+    if run != origin.run and source.startswith("runs:"):
+        raise invalid(f"Invalid model version source: '{source[:300]}'. The run_id request parameter must identify the resource that contains the source.", "run_id")
     if model_id:
         run = run or (await call.read(logged_models.get, model_id)).run
+    model = await _port(call).model(call.key, name)
+    if model is None:
+        raise _no_model(name)
+    if prompts.is_prompt(model.tags) != prompts.is_prompt(tags):
+        raise invalid(f"'{name}' is registered as a {'prompt' if prompts.is_prompt(model.tags) else 'model'}; its versions are of that kind, too.", "tags")
     kept = {SOURCE: source, RUN: run, RUN_LINK: call.text("run_link"), LOGGED_MODEL: model_id, USER: call.user}
     draft = ModelVersion(
-        name, "", uri, "mlflow_model", call.text("description"), dict(call.pairs("tags")), {k: v for k, v in kept.items() if v}, "", call.now, call.now,
-        job_name=run,
+        name, "", origin.uri, "mlflow_model", call.text("description"), tags, {k: v for k, v in kept.items() if v}, "", call.now, call.now, job_name=run,
     )
     made = await _port(call).create_version(call.key, draft, call.ctx.caller)
+    if made is None:
+        raise _no_model(name)
+    if model_id:
+        await call.write(logged_models.registered, model_id, made.name, made.version, call.now)
     return {"model_version": _version(call, made, {})}
 
 
@@ -196,8 +223,8 @@ async def delete_version(call: Call) -> Json:
 async def search_versions(call: Call) -> Json:
     condition = parse_filter(call.text("filter"), MODEL_VERSIONS)
     orders = parse_orders(call.items("order_by"), MODEL_VERSIONS)
-    models = {m.name: _aliases_of(m) for m in await _port(call).models(call.key) if not _hidden(call, m)}
-    facts = [(_facts(v), {PROMPT: "false", **v.tags}, v) for v in await _port(call).versions(call.key) if v.name in models]
+    models = {m.name: aliases_of(m.properties) for m in await _named(call, condition) if not _hidden(call, m)}
+    facts = [(_facts(v), {prompts.IS_PROMPT: "false", **v.tags}, v) for v in await _port(call).versions(call.key, *models)]
     ties = [("last_updated_timestamp", False), ("name", True), ("version_number", False)]
     found, token = page(facts, condition, orders, ties, call.limit(10_000, 200_000), call.text("page_token") or None)
     return {"model_versions": [_version(call, v, models[v.name]) for v in found]} | ({"next_page_token": token} if token else {})
@@ -248,7 +275,7 @@ async def transition_stage(call: Call) -> Json:
 
 
 def _model(call: Call, m: RegisteredModel, versions: list[ModelVersion]) -> Json:
-    aliases = _aliases_of(m)
+    aliases = aliases_of(m.properties)
     return {
         "name": m.name, "creation_timestamp": shapes.milliseconds(m.created), "last_updated_timestamp": shapes.milliseconds(m.updated),
         "description": m.description, "latest_versions": [_version(call, v, aliases) for v in _latest(versions)], "tags": shapes.pairs(m.tags.items()),
@@ -266,8 +293,18 @@ def _version(call: Call, v: ModelVersion, aliases: dict[str, str]) -> Json:
     return shown | ({"model_id": v.properties[LOGGED_MODEL]} if v.properties.get(LOGGED_MODEL) else {})
 
 
+async def _named(call: Call, condition: Node | None) -> list[RegisteredModel]:
+    """All that a search may find: of one name where it asks for that alone."""
+    name = only_name(condition)
+    if name is None:
+        return await _port(call).models(call.key)
+    found = await _port(call).model(call.key, name)
+    return [found] if found and found.name == name else []
+
+
 def _hidden(call: Call, m: RegisteredModel) -> bool:
-    return m.tags.get(PROMPT, "").lower() == "true" and PROMPT not in call.text("filter")
+    """MLflow keeps prompts among models, and shows them only when asked."""
+    return prompts.is_prompt(m.tags) and prompts.IS_PROMPT not in call.text("filter")
 
 
 def _facts(v: ModelVersion) -> Json:
@@ -292,13 +329,9 @@ def _number(v: ModelVersion) -> int:
     return int(v.version) if v.version.isdecimal() and len(v.version) < 18 else -1
 
 
-def _aliases_of(m: RegisteredModel) -> dict[str, str]:
-    return {k[len(ALIAS) :]: v for k, v in m.properties.items() if k.startswith(ALIAS)}
-
-
 async def _aliases(call: Call, name: str) -> dict[str, str]:
     model = await _port(call).model(call.key, name)
-    return _aliases_of(model) if model else {}
+    return aliases_of(model.properties) if model else {}
 
 
 async def _shown(call: Call, name: str) -> Json:

@@ -18,6 +18,7 @@ from lazward import __version__
 from lazward.apps.chain import Context, Route, Surface, by_handler, json_response
 from lazward.apps.mlflow.call import Call
 from lazward.apps.mlflow.calls import BY_PATH, PROXIED, RPC, SPANS, Handler, Rpc
+from lazward.apps.mlflow.unbuilt import why
 from lazward.apps.services import Services
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, check_name, parse, workspace_id
@@ -165,4 +166,6 @@ def _query(ctx: Context) -> dict[str, Any]:
 
 
 def _no_endpoint(ctx: Context) -> MlflowError:
+    if reason := why(unquote(ctx.params.get("rest", "")).strip("/")):
+        return MlflowError("NOT_IMPLEMENTED", f"{ctx.request.method} {unquote(ctx.params['rest'])[:200]!r} is not built: {reason} (see docs/coverage.md).")
     return MlflowError("ENDPOINT_NOT_FOUND", f"{ctx.request.method} {unquote(ctx.params.get('rest', ''))[:200]!r} is not a call this server answers (see docs/coverage.md).")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lazward.apps.mlflow.memory_search import like, matches, page
+from lazward.apps.mlflow.memory_search import like, matches, only_name, page
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.tracking.filter import MODEL_VERSIONS, parse_filter, parse_orders
 
@@ -43,3 +43,18 @@ def test_order_and_pages():
     for bad in ("x", "é", "bw==", "MQ=="):
         with pytest.raises(MlflowError):
             page(items, None, [], ties, 2, bad)
+
+
+@pytest.mark.parametrize(("text", "name"), [
+    ("name = 'abc'", "abc"), ("tags.t = '1' AND name = 'abc'", "abc"), ("(name = 'abc' AND version_number > 1) AND tags.t = '1'", "abc"), ("name = 'abc' OR name = 'z'", None), ("NOT name = 'abc'", None),
+    ("name != 'abc'", None), ("name LIKE 'abc'", None), ("tags.name = 'abc'", None), ("run_id = 'abc'", None),
+])
+def test_the_one_name_that_is_asked_for(text, name):
+    condition = parse_filter(text, MODEL_VERSIONS)
+    assert only_name(condition) == name
+    if name is not None:
+        assert not matches(condition, {**FACTS, "name": "other"}, {"t": "1"})
+
+
+def test_no_condition_asks_for_no_name():
+    assert only_name(None) is None

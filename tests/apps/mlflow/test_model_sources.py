@@ -22,6 +22,7 @@ def data(app):
 
 async def register(app, source):
     async with app.client() as client:
+        await client.post(PLAIN + "/api/2.0/mlflow/registered-models/create", json={"name": "m"})
         answer = await client.post(PLAIN + "/api/2.0/mlflow/model-versions/create", json={"name": "m", "source": source})
     return answer.status_code, answer.json()
 
@@ -59,7 +60,7 @@ async def test_a_version_can_be_copied(app):
 async def test_s2_refused(app, source):
     status, answer = await register(app, source)
     assert (status, answer["error_code"]) in ((400, "INVALID_PARAMETER_VALUE"), (404, "RESOURCE_DOES_NOT_EXIST")), answer
-    assert await app.models.versions(KEY) == []
+    assert await app.models.versions(KEY, "m") == []
 
 
 @pytest.mark.parametrize("source", ["runs:/theirs/model", "mlflow-artifacts:/theirs/artifacts", f"models:/m-{'b' * 32}", "runs:/none/x", "models:/none/1"])

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from lazward.storage import logged_models
 from tests.apps.tracking_app import HISTORY, PLAIN, PLUGIN
 from tests.storage.tracking_data import WORKSPACE, make_run
 
@@ -20,6 +23,7 @@ async def request(app, method, path, /, *, prefix=PLAIN, **body):
 
 
 async def make(app, name="m", **body):
+    await request(app, "POST", "registered-models/create", name=name)  # there already, maybe
     status, answer = await request(app, "POST", "model-versions/create", **{"name": name, "source": "runs:/r1/model", "run_id": "r1", **body})
     assert status == 200, answer
     return answer["model_version"]
@@ -112,11 +116,67 @@ async def test_search(app):
     ("GET", "registered-models/get", {"name": "none"}, 404, "RESOURCE_DOES_NOT_EXIST"), ("DELETE", "registered-models/delete", {"name": "none"}, 404, "RESOURCE_DOES_NOT_EXIST"),
     ("PATCH", "registered-models/update", {"name": "none"}, 404, "RESOURCE_DOES_NOT_EXIST"), ("POST", "registered-models/create", {"name": "a/b"}, 400, "INVALID_PARAMETER_VALUE"),
     ("POST", "registered-models/create", {"name": ".."}, 400, "INVALID_PARAMETER_VALUE"), ("POST", "registered-models/create", {}, 400, "INVALID_PARAMETER_VALUE"),
-    ("POST", "registered-models/rename", {"name": "a", "new_name": "b"}, 501, "NOT_IMPLEMENTED"), ("GET", "model-versions/get", {"name": "a", "version": "1"}, 404, "RESOURCE_DOES_NOT_EXIST"),
+    ("POST", "registered-models/rename", {"name": "a", "new_name": "b"}, 404, "RESOURCE_DOES_NOT_EXIST"), ("POST", "registered-models/rename", {"name": "a"}, 400, "INVALID_PARAMETER_VALUE"),
+    ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "run_id": "r1"}, 404, "RESOURCE_DOES_NOT_EXIST"), ("GET", "model-versions/get", {"name": "a", "version": "1"}, 404, "RESOURCE_DOES_NOT_EXIST"),
     ("PATCH", "model-versions/update", {"name": "a", "version": "1"}, 404, "RESOURCE_DOES_NOT_EXIST"), ("POST", "model-versions/create", {"name": "a"}, 400, "INVALID_PARAMETER_VALUE"),
     ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "run_id": "none"}, 404, "RESOURCE_DOES_NOT_EXIST"),
+    ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "run_id": "r2"}, 400, "INVALID_PARAMETER_VALUE"),
+    ("GET", "registered-models/alias", {"name": "empty", "alias": "latest"}, 404, "RESOURCE_DOES_NOT_EXIST"),
     ("POST", "model-versions/create", {"name": "a", "source": "runs:/r1/m", "model_id": "m-none"}, 404, "RESOURCE_DOES_NOT_EXIST"),
 ])
 async def test_refusals(app, method, path, body, status, code):
+    make_run(app.db, "r2")
+    await request(app, "POST", "registered-models/create", name="empty")
     got, answer = await request(app, method, path, **body)
     assert (got, answer["error_code"]) == (status, code)
+
+
+async def test_a_version_knows_what_its_source_is(app):
+    model = "m-" + "a" * 32
+    app.db.write_now(logged_models.create, WORKSPACE.key, model, "0", "clf", "", "r1", {}, {}, 1.0)
+    first = await make(app, source=f"models:/{model}", run_id="")
+    assert (first["run_id"], first["model_id"]) == ("r1", model)
+    second = await make(app, "n", source="models:/m/1", run_id="")
+    assert (second["run_id"], second["model_id"]) == ("r1", model)
+    assert (await make(app, "n", run_id=""))["run_id"] == "r1"
+    tags = app.db.read_now(logged_models.get, WORKSPACE.key, model).tags
+    assert json.loads(tags["mlflow.modelVersions"]) == [{"name": "m", "version": 1}, {"name": "n", "version": 1}]
+
+
+async def test_rename(app):
+    await make(app, "a", tags=[{"key": "k", "value": "v"}])
+    await request(app, "POST", "registered-models/alias", name="a", alias="best", version="1")
+    status, answer = await request(app, "POST", "registered-models/rename", name="a", new_name="b")
+    assert (status, answer["registered_model"]["name"], [v["name"] for v in answer["registered_model"]["latest_versions"]]) == (200, "b", ["b"])
+    assert (await request(app, "GET", "registered-models/alias", name="b", alias="best"))[1]["model_version"]["tags"] == [{"key": "k", "value": "v"}]
+    assert (await request(app, "GET", "registered-models/get", name="a"))[0] == 404
+    await make(app, "c")
+    status, answer = await request(app, "POST", "registered-models/rename", name="c", new_name="b")
+    assert (status, answer["error_code"]) == (400, "RESOURCE_ALREADY_EXISTS")
+
+
+IS_PROMPT = {"key": "mlflow.prompt.is_prompt", "value": "true"}
+
+
+async def test_prompts(app):
+    await request(app, "POST", "registered-models/create", name="greet", description="says hello", tags=[IS_PROMPT, {"key": "team", "value": "a"}])
+    body = {"name": "greet", "source": "dummy-source", "description": "first", "tags": [IS_PROMPT, {"key": "mlflow.prompt.text", "value": "Hello {{name}}" + "!" * 50_000}]}
+    status, answer = await request(app, "POST", "model-versions/create", **body)
+    assert (status, answer["model_version"]["version"], answer["model_version"]["source"]) == (200, "1", "dummy-source")
+    await request(app, "POST", "registered-models/alias", name="greet", alias="prod", version="1")
+    assert (await request(app, "GET", "registered-models/alias", name="greet", alias="prod"))[1]["model_version"]["description"] == "first"
+    wanted = "tags.`mlflow.prompt.is_prompt` = 'true'"
+    for more, names in (("", ["greet"]), (" AND tags.team = 'a' AND name LIKE 'g%'", ["greet"]), (" AND tags.team = 'b'", [])):
+        _, found = await request(app, "GET", "registered-models/search", filter=wanted + more)
+        assert [m["name"] for m in found["registered_models"]] == names
+    assert (await request(app, "GET", "registered-models/search"))[1]["registered_models"] == []
+    assert (await request(app, "GET", "model-versions/search"))[1]["model_versions"] == []
+    assert len((await request(app, "GET", "model-versions/search", filter=f"name = 'greet' AND {wanted}"))[1]["model_versions"]) == 1
+    for wrong in ({"source": "runs:/r1/model"}, {"tags": []}, {"source": "/etc/passwd"}, {"source": "runs:/r1/model", "tags": []}):
+        assert (await request(app, "POST", "model-versions/create", **{**body, **wrong}))[0] == 400, wrong
+    await make(app, "model")
+    assert (await request(app, "POST", "model-versions/create", **{**body, "name": "model"}))[0] == 400
+    for name, tag in (("model", IS_PROMPT), ("greet", {**IS_PROMPT, "value": "false"})):
+        assert (await request(app, "POST", "registered-models/set-tag", name=name, **tag))[0] == 400
+    assert (await request(app, "DELETE", "registered-models/delete-tag", name="greet", key=IS_PROMPT["key"]))[0] == 400
+    assert (await request(app, "DELETE", "registered-models/delete", name="greet"))[0] == 200

@@ -105,7 +105,7 @@ class TestAddresses:
             info = (await client.get(PLAIN + "/api/3.0/mlflow/server-info")).json()
             assert info["workspaces_enabled"] is False
             assert (await client.get(PLAIN + "/version")).text == "3.17.2"  # from 3.4 on clients send spans
-            for path in ("/api/3.0/mlflow/traces/x/y", "/api/2.0/mlflow/webhooks", "/x", ""):
+            for path in ("/api/3.0/mlflow/traces/x/y", "/x", ""):
                 answer = await client.post(PLAIN + path, json={})
                 assert (answer.status_code, answer.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
             answer = await client.post(PLAIN + "/ajax-api/2.0/mlflow/experiments/search", json={})
@@ -138,7 +138,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["key", "value", "timestamp", "step", "model_id", "dataset", "name", "path", "tags", "field_name"]), inner, max_size=4),
     max_leaves=8,
 )
-NAMES = ["run_id", "experiment_id", "experiment_ids", "key", "value", "timestamp", "step", "metrics", "params", "tags", "name", "new_name", "filter", "order_by", "max_results", "page_token", "run_view_type", "view_type", "status", "end_time", "start_time", "datasets", "models", "model_json", "run_name", "source", "version", "alias", "stage", "path", "parts", "num_parts", "upload_id", "metric_key", "run_ids", "start_step", "end_step", "artifact_location", "user_id"]
+NAMES = ["run_id", "experiment_id", "experiment_ids", "key", "value", "timestamp", "step", "metrics", "params", "tags", "name", "new_name", "filter", "order_by", "max_results", "page_token", "run_view_type", "view_type", "status", "end_time", "start_time", "datasets", "models", "model_json", "run_name", "source", "version", "alias", "stage", "path", "parts", "num_parts", "upload_id", "metric_key", "run_ids", "start_step", "end_step", "artifact_location", "user_id",
+    "filter_string", "records", "dataset_record_ids", "serialized_scorer", "scorer_ids", "sample_rate", "schema_id", "input", "type", "queue_id", "queue_type", "users", "schema_ids",
+    "update_users", "update_schema_ids", "item_ids", "item_id", "item_type", "issue_id", "description", "severity", "root_causes", "url", "events", "secret", "event", "instruction",
+    "enable_comment", "user", "new_owner", "completed_by", "include_trace_count"]
 
 
 class TestBadInput:

@@ -1,0 +1,1 @@
+"""What MLflow keeps for the evaluation of generative models: the rules of its entities, without I/O."""
