@@ -104,7 +104,7 @@ class StoredModels:
 
         def remove(tx: Tx) -> bool:
             row = find(tx)
-            return row is not None and engine.remove(tx, _target(parse(row.id)), self._facts(SYSTEM))[1] is not None
+            return row is not None and engine.remove(tx, target_of(parse(row.id)), self._facts(SYSTEM))[1] is not None
 
         return await self.db.write(remove)
 
@@ -163,10 +163,11 @@ class StoredModels:
         return await self.db.read(find)
 
     def _store(self, tx: Tx, rid: ResourceId, properties: Doc, caller: Caller) -> Row:
-        return engine.store(tx, _target(rid), {"properties": properties}, self._facts(caller))[0]
+        return engine.store(tx, target_of(rid), {"properties": properties}, self._facts(caller))[0]
 
 
-def _target(rid: ResourceId) -> Target:
+def target_of(rid: ResourceId) -> Target:
+    """Also of prompts, which are not in the REGISTRY."""
     declared = _UNREGISTERED.get(rid.full_type.lower())
     return Target(declared, rid) if declared else engine.resolve(rid)
 

@@ -4,6 +4,7 @@ what it holds in memory with the database, and the commit rings its worker, whic
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,3 +86,18 @@ def opened(data_dir: str | None) -> Iterator[State]:
         yield State(settings, db, vault, master_key, authority, found["tenant_id"])
     finally:
         db.close()
+
+
+@contextlib.contextmanager
+def opened_workspace(data_dir: str | None, workspace: str | None) -> Iterator[tuple[State, str]]:
+    """The state, and the key of the workspace of that name: of LAZWARD_WORKSPACE, or the server's first one, when it is None."""
+    from lazward.contract.ids import ML
+    from lazward.orchestration.bootstrap import WORKSPACE
+    from lazward.storage import resources
+
+    with opened(data_dir) as found:
+        wanted = workspace or os.environ.get("LAZWARD_WORKSPACE") or WORKSPACE
+        ids = found.db.read_now(resources.ids_named, f"{ML}/workspaces", wanted)
+        if len(ids) != 1:
+            fail(f"There are {len(ids)} workspaces named {wanted!r}." if ids else f"There is no workspace named {wanted!r}.", "Name one with --workspace.")
+        yield found, ids[0].lower()

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from lazward.cli import state
 from lazward.cli.output import FAILED, OK, USAGE, columns, duration, fail, show, show_json, size
-
-if TYPE_CHECKING:
-    from lazward.cli.state import State
 
 _WAIT_S = 0.2
 
@@ -31,7 +24,7 @@ def list_all(*, workspace: str | None = None, data_dir: str | None = None, json:
     """
     from lazward.storage import trash
 
-    with _opened(data_dir, workspace) as (opened, key):
+    with state.opened_workspace(data_dir, workspace) as (opened, key):
         found = opened.db.read_now(trash.listed, key, 100_000)
         days = opened.settings.trash_days
     now = time.time()
@@ -62,7 +55,7 @@ def restore(*ids: str, workspace: str | None = None, data_dir: str | None = None
 
     if not ids:
         fail("Which ones?", "See `lazward trash list`.", USAGE)
-    with _opened(data_dir, workspace) as (opened, key):
+    with state.opened_workspace(data_dir, workspace) as (opened, key):
         kinds = {item.id: item.kind for item in opened.db.read_now(trash.listed, key, 100_000)}
         if unknown := [id_ for id_ in ids if id_ not in kinds]:
             fail(f"{unknown[0]} is not in the bin.", "See `lazward trash list`.")
@@ -98,7 +91,7 @@ def empty(*ids: str, older_than: float | None = None, everything: bool = False, 
 
     if bool(ids) + (older_than is not None) + everything != 1 or (older_than or 0) < 0:
         fail("Say what is to go: ids, or --older-than DAYS, or --everything.", "See `lazward trash empty --help`.", USAGE)
-    with _opened(data_dir, workspace) as (opened, key):
+    with state.opened_workspace(data_dir, workspace) as (opened, key):
         now = time.time()
         if ids:
             kinds = {item.id: item.kind for item in opened.db.read_now(trash.listed, key, 100_000)}
@@ -121,18 +114,3 @@ def empty(*ids: str, older_than: float | None = None, everything: bool = False, 
             fail(f"It did not end well: {(task.error or {}).get('message', 'no reason given') if task else 'it is not there any more'}", "The server goes on with it by itself; see `lazward status`.", FAILED)
         show(f"freed {size(task.state.get('bytes', 0))} in {task.state.get('files', 0)} files")
     return OK
-
-
-@contextmanager
-def _opened(data_dir: str | None, workspace: str | None) -> Iterator[tuple[State, str]]:
-    """The state, and the key of the workspace."""
-    from lazward.contract.ids import ML
-    from lazward.orchestration.bootstrap import WORKSPACE
-    from lazward.storage import resources
-
-    with state.opened(data_dir) as opened:
-        wanted = workspace or os.environ.get("LAZWARD_WORKSPACE") or WORKSPACE
-        found = opened.db.read_now(resources.ids_named, f"{ML}/workspaces", wanted)
-        if len(found) != 1:
-            fail(f"There are {len(found)} workspaces named {wanted!r}." if found else f"There is no workspace named {wanted!r}.", "Name one with --workspace.")
-        yield opened, found[0].lower()

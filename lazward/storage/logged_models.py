@@ -176,19 +176,19 @@ def log_inputs(tx: Tx, key: str, run_id: str, datasets: Sequence[tuple[dict[str,
     """datasets: (dataset, tags). The same dataset twice, or once more, is one link: the first."""
     run = runs.active(tx, key, run_id)
     for doc, tags in datasets:
-        seq = _dataset(tx, run.experiment, doc)
-        _link(
+        seq = add_dataset(tx, run.experiment, doc)
+        add_link(
             tx, run=run.seq, kind="dataset", ref=str(seq), step=0, name=doc["name"], digest=doc["digest"], context=tags.get(DATASET_CONTEXT), tags=tags,
         )
     for model in models:
-        _link(tx, run=run.seq, kind="model_in", ref=get(tx, key, model).id, step=0, tags={})
+        add_link(tx, run=run.seq, kind="model_in", ref=get(tx, key, model).id, step=0, tags={})
 
 
 def log_outputs(tx: Tx, key: str, run_id: str, models: Sequence[tuple[str, int]]) -> None:
     """models: (id, step)."""
     run = runs.active(tx, key, run_id)
     for model, step in models:
-        _link(tx, run=run.seq, kind="model_out", ref=get(tx, key, model).id, step=step, tags={})
+        add_link(tx, run=run.seq, kind="model_out", ref=get(tx, key, model).id, step=step, tags={})
 
 
 def datasets_of(tx: Tx, key: str, experiment_ids: Sequence[str]) -> list[tuple[str, str, str, str | None]]:
@@ -200,7 +200,8 @@ def datasets_of(tx: Tx, key: str, experiment_ids: Sequence[str]) -> list[tuple[s
     return [tuple(row) for row in tx.execute(found.order_by(k.c.name, k.c.digest).limit(1000))]
 
 
-def _dataset(tx: Tx, experiment: int, doc: dict[str, Any]) -> int:
+def add_dataset(tx: Tx, experiment: int, doc: dict[str, Any]) -> int:
+    """dataset.seq of a dataset of an experiment, made when it is new."""
     d = tables.dataset
     insert = (sqlite if tx.sqlite else postgresql).insert(d).values(experiment=experiment, **doc).on_conflict_do_nothing().returning(d.c.seq)
     made = tx.execute(insert).scalar()
@@ -209,7 +210,8 @@ def _dataset(tx: Tx, experiment: int, doc: dict[str, Any]) -> int:
     return tx.execute(sa.select(d.c.seq).where(d.c.experiment == experiment, d.c.name == doc["name"], d.c.digest == doc["digest"])).scalar_one()
 
 
-def _link(tx: Tx, **values: Any) -> None:
+def add_link(tx: Tx, **values: Any) -> None:
+    """A row of run_link; one that is there stays as it is."""
     tx.execute((sqlite if tx.sqlite else postgresql).insert(tables.run_link).values(**values).on_conflict_do_nothing())
 
 

@@ -42,10 +42,15 @@ def log_batch(tx: Tx, key: str, id_: str, metrics: Sequence[Metric], params: Seq
     seq = runs.writable(tx, key, id_)
     runs.log_params(tx, seq, id_, params)
     runs.write_tags(tx, seq, tags)
+    add(tx, seq, metrics)
+    _log_of_models(tx, key, id_, metrics)
+
+
+def add(tx: Tx, seq: int, metrics: Sequence[Metric]) -> None:
+    """Adds values to run.seq, whatever stage it is in; metrics of logged models are told apart from these."""
     if metrics:
         _insert(tx, seq, metrics)
         _summarize(tx, seq, metrics)
-        _log_of_models(tx, key, id_, metrics)
 
 
 def take_over(tx: Tx, key: str, source: str, target: str) -> None:

@@ -92,6 +92,11 @@ def update(tx: Tx, row: Row, now: float) -> Row:
     return row
 
 
+def set_times(tx: Tx, row: Row, created: float, updated: float) -> None:
+    """The times and document of what was made elsewhere. Its etag stays: nobody can have seen it yet."""
+    tx.execute(_UPDATE, {"wanted": row.key, "doc": row.doc, "created": created, "updated": updated})
+
+
 def rename(tx: Tx, row: Row, rid: ResourceId, now: float) -> None:
     """Gives a resource another id, and everything below it ids below that; their order of creation stays. rid: of the same type, its key
     free or the resource's own."""

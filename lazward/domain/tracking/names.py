@@ -248,6 +248,10 @@ def check_run_id(run_id: Any, path: str = "run_id") -> str:
     return run_id
 
 
+def is_run_id(run_id: str) -> bool:
+    return _RUN_ID.fullmatch(run_id) is not None
+
+
 def check_model_name(name: str | None, path: str = "name") -> str | None:
     """A logged model's name (not a registered one's)."""
     if name is None:

@@ -1,0 +1,1 @@
+"""Tracking data read and written as records that move between servers (domain/tracking/moved.py)."""
