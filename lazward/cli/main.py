@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("lazward.cli.restore:restore", "Make a data dir from a backup."),
     "export": ("lazward.cli.moving.commands:export", "Write a workspace's experiments, runs, models and their files to one file."),
     "import": ("lazward.cli.moving.commands:import_file", "Bring what `lazward export` wrote into a workspace."),
+    "import-mlflow": ("lazward.cli.moving.commands:import_mlflow", "Bring the data of an MLflow server or an mlruns folder into a workspace."),
     "principal": ("", "Make and manage the identities that may sign in."),
     "keys": ("", "Replace the keys that sign tokens."),
     "environments": ("", "Look into and prune the cache of built environments."),

@@ -29,7 +29,7 @@ def create(tx: Tx, key: str, trace_id: str, new: Assessment) -> Assessment:
             raise missing(f"Assessment with ID '{new.overrides[:100]}' not found for trace '{trace_id}'")
     new = msgspec.structs.replace(new, id=new.id or _id(), valid=True)
     kind = sqlite if tx.sqlite else postgresql
-    if tx.execute(kind.insert(t).values(**_row(trace.seq, new)).on_conflict_do_nothing().returning(t.c.id)).first() is None:
+    if tx.execute(kind.insert(t).values(**row(trace.seq, new)).on_conflict_do_nothing().returning(t.c.id)).first() is None:
         raise MlflowError("RESOURCE_ALREADY_EXISTS", f"An assessment with id={new.id} exists already for trace '{trace_id}'.", "assessment_id")
     return new
 
@@ -41,7 +41,7 @@ def get(tx: Tx, key: str, trace_id: str, id_: str) -> Assessment:
 def update(tx: Tx, key: str, trace_id: str, id_: str, change: Change, now_ms: int) -> Assessment:
     seq = trace_rows.get(tx, key, trace_id).seq
     new = changed(_get(tx, seq, trace_id, id_), change, now_ms)
-    tx.execute(sa.update(t).where(t.c.trace == seq, t.c.id == id_).values(**_row(seq, new)))
+    tx.execute(sa.update(t).where(t.c.trace == seq, t.c.id == id_).values(**row(seq, new)))
     return new
 
 
@@ -59,7 +59,7 @@ def delete(tx: Tx, key: str, trace_id: str, id_: str) -> None:
 
 def put(tx: Tx, seq: int, said: Sequence[Assessment]) -> None:
     """Those that come with their trace; one that is there already is replaced."""
-    rows = {row["id"]: row for row in (_row(seq, msgspec.structs.replace(a, id=a.id or _id())) for a in said)}
+    rows = {one["id"]: one for one in (row(seq, msgspec.structs.replace(a, id=a.id or _id())) for a in said)}
     if rows:
         tx.execute(sa.delete(t).where(t.c.trace == seq, t.c.id.in_(list(rows))))
         tx.execute(sa.insert(t), list(rows.values()))
@@ -85,7 +85,8 @@ def _id() -> str:
     return f"a-{uuid.uuid4().hex}"
 
 
-def _row(seq: int, a: Assessment) -> dict[str, Any]:
+def row(seq: int, a: Assessment) -> dict[str, Any]:
+    """The columns of an assessment of trace.seq."""
     return {
         "trace": seq, "id": a.id, "kind": a.kind, "name": a.name, "value": dumps(a.value), "number": a.number, "numeric": a.numeric, "valid": a.valid,
         "scoped": a.scoped, "created": a.created, "updated": a.updated, "doc": {name: getattr(a, name) for name in _DOC},

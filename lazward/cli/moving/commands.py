@@ -1,4 +1,4 @@
-"""`lazward export`, `lazward import`."""
+"""`lazward export`, `lazward import`, `lazward import-mlflow`."""
 
 from __future__ import annotations
 
@@ -93,6 +93,41 @@ def import_file(
         return Archive(Path(file).expanduser())
 
     return _import(source, workspace, prefix, data_dir, json)
+
+
+def import_mlflow(
+    source: str, *, workspace: str | None = None, experiment: list[str] | None = None, artifacts: str | None = None, no_artifacts: bool = False, prefix: str = "",
+    data_dir: str | None = None, json: bool = False,
+) -> int:
+    """Bring the data of an MLflow server, of its SQLite file or of an `mlruns` folder into a workspace. Can be repeated, and goes on.
+
+    Parameters
+    ----------
+    source
+        http(s)://HOST of a running server (MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD, as for its clients),
+        sqlite:///FILE, or the folder mlruns.
+    workspace
+        Name of the workspace; that of LAZWARD_WORKSPACE or the server's first one when left out.
+    experiment
+        Name of an experiment; may be given several times. Without it, all of them.
+    artifacts
+        Folder that `mlflow-artifacts:` stands for, of a server with sqlite:///FILE: its --artifacts-destination (mlartifacts).
+    no_artifacts
+        Leave out the files.
+    prefix
+        Put in front of the names of experiments and registered models.
+    data_dir
+        Folder of all local state, as given to `lazward up`.
+    json
+        Print the summary as JSON.
+    """
+
+    def opened() -> Source:
+        from lazward.cli.moving.mlflow_source import open_source
+
+        return open_source(source, tuple(experiment or ()), artifacts, not no_artifacts)
+
+    return _import(opened, workspace, prefix, data_dir, json)
 
 
 def _import(source: Callable[[], Source], workspace: str | None, prefix: str, data_dir: str | None, json: bool) -> int:

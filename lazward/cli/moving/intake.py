@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from lazward.cli.moving import registry
-from lazward.cli.moving.source import File, Left, Source
+from lazward.cli.moving.source import File, Left, Points, Source
 from lazward.contract.errors import ArmError
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.settings import Settings
@@ -109,14 +109,21 @@ class Intake:
                 if isinstance(item, File):
                     self._flush()
                     runner.run(self._file(item))
+                elif isinstance(item, Points):
+                    self._flush()  # then it is known whether the run is to be filled
+                    for values in item.read() if item.run in self._known.open else ():
+                        self._add(values)
                 elif isinstance(item, Left):
                     self.done.refuse(item.what, item.why)
                 else:
-                    self._waiting.append(item)
-                    if len(self._waiting) >= BATCH or (isinstance(item, Values | Trace | Parts) and len(self._waiting) >= 20):
-                        self._flush()
+                    self._add(item)
             self._flush()
         return self.done
+
+    def _add(self, record: Record) -> None:
+        self._waiting.append(record)
+        if len(self._waiting) >= (20 if isinstance(record, Values | Trace | Parts) else BATCH):
+            self._flush()
 
     # ---- records ------------------------------------------------------------------------------------------------------------
 
@@ -192,7 +199,7 @@ class Intake:
                 return what, 0
             case Run():
                 id_, seq = self._experiment(record.experiment, known)
-                begun = write.begin_run(tx, self.workspace, msgspec.structs.replace(record, experiment=id_), seq)
+                begun = write.begin_run(tx, self.workspace, msgspec.structs.replace(record, experiment=id_), seq, time.time())
                 if begun.what == MADE:
                     known.open[record.id] = (begun.seq, record.stage)
                 return begun.what, begun.seq
@@ -208,7 +215,7 @@ class Intake:
                 return MADE, 0
             case Model():
                 id_, seq = self._experiment(record.experiment, known)
-                return write.model(tx, self.workspace, msgspec.structs.replace(record, experiment=id_), seq), 0
+                return write.model(tx, self.workspace, msgspec.structs.replace(record, experiment=id_), seq, time.time()), 0
             case Trace():
                 id_, seq = self._experiment(record.experiment, known)
                 return write.trace(tx, self.workspace, msgspec.structs.replace(record, experiment=id_), seq), 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from lazward.domain.tracking.moved import Owner, Record
+from lazward.domain.tracking.moved import Owner, Record, Values
 
 CHUNK = 1 << 20
 
@@ -36,11 +36,22 @@ class Left:
     why: str
 
 
+@dataclass
+class Points:
+    """The values of the run that came before, read only if they are needed."""
+
+    run: str
+    read: Callable[[], Iterator[Values]]
+
+
+Item = Record | Points | File | Left
+
+
 class Source(Protocol):
     def totals(self) -> dict[str, int]:
         """About how much there is, by the words of moved.NAMES; {} when the source does not tell."""
         ...
 
-    def items(self) -> Iterator[Record | File | Left]:
+    def items(self) -> Iterator[Item]:
         """What is named comes before what names it. Raises BadSource."""
         ...

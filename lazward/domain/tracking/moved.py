@@ -235,8 +235,9 @@ def digest(record: Record) -> str:
 
 
 def same(mine: Run, theirs: Run) -> bool:
-    """Whether a run that is here is the one that is told of. Where the source does not count values, the newest ones speak for all."""
-    return mine == msgspec.structs.replace(theirs, values=mine.values if theirs.values is None else theirs.values)
+    """Whether a run that is here is the one that is told of. Where the source does not count values, the newest ones speak for all. When it
+    was deleted is a fact of each bin."""
+    return mine == msgspec.structs.replace(theirs, values=mine.values if theirs.values is None else theirs.values, deleted=mine.deleted)
 
 
 def _check_texts(texts: dict[str, str], member: str) -> None:

@@ -54,16 +54,16 @@ def experiment(tx: Tx, key: str, new: Experiment, now: float) -> tuple[str, int,
         return OTHER if any(found.tags.get(k, v) != v for k, v in new.tags.items()) else SAME, found.seq, found.id
     taken = new.id == names.DEFAULT_EXPERIMENT or tx.execute(sa.select(_e.c.seq).where(_e.c.workspace == key, _e.c.id == new.id)).first() is not None
     one = experiments.create(tx, key, new.name, new.created, id_=None if taken else new.id, location=new.location, tags=new.tags)
-    tx.execute(sa.update(_e).where(_e.c.seq == one.seq).values(stage=new.stage, updated=new.updated))
+    tx.execute(sa.update(_e).where(_e.c.seq == one.seq).values(stage=new.stage, updated=_binned(new.stage, now, new.updated)))
     return MADE, one.seq, one.id
 
 
-def begin_run(tx: Tx, key: str, new: Run, experiment_seq: int) -> Begun:
+def begin_run(tx: Tx, key: str, new: Run, experiment_seq: int, now: float) -> Begun:
     """new.experiment: the id of the experiment it goes to. MADE: fill it and end it, however often it has been begun."""
     there = read.run(tx, key, new.id)
     stage = OPEN + digest(new)
     if there is None:
-        row = (key, new.id, experiment_seq, new.name, new.status, stage, False, new.user, new.parent, new.started, new.ended, new.deleted)
+        row = (key, new.id, experiment_seq, new.name, new.status, stage, False, new.user, new.parent, new.started, new.ended, _binned(new.stage, now, None))
         seq = tx.raw(_RUN, row).fetchone()[0]
         if new.tags:
             tx.raw_many("INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?)", [(seq, k, v) for k, v in new.tags.items()])
@@ -103,7 +103,7 @@ def drop_run(tx: Tx, seq: int) -> None:
     tx.execute(sa.delete(_r).where(_r.c.seq == seq, _r.c.stage.startswith(OPEN)))
 
 
-def model(tx: Tx, key: str, new: Model, experiment_seq: int) -> str:
+def model(tx: Tx, key: str, new: Model, experiment_seq: int, now: float) -> str:
     """A logged model with its metrics and links; links to runs that are not here are left out."""
     if mine := read.model(tx, key, new.id):
         here = {(kind, run, step) for kind, run, step in mine.links}
@@ -117,7 +117,7 @@ def model(tx: Tx, key: str, new: Model, experiment_seq: int) -> str:
     row = {
         "workspace": key, "id": new.id, "experiment": experiment_seq, "name": new.name, "type": new.type, "status": new.status, "stage": new.stage, "run": new.run,
         "folder": below(run_prefix(new.run), new.below, "below") if new.below else "", "tags": new.tags, "params": new.params, "created": new.created,
-        "updated": new.updated,
+        "updated": _binned(new.stage, now, new.updated),
     }
     made = (sqlite if tx.sqlite else postgresql).insert(_m).values(**row).on_conflict_do_nothing().returning(_m.c.seq)
     seq = tx.execute(made).scalar()
@@ -153,6 +153,11 @@ def trace(tx: Tx, key: str, new: Trace, experiment_seq: int) -> str:
     if new.links:
         tx.execute(sa.insert(tables.trace_link), [{"trace": seq, "kind": kind, "ref": ref} for kind, ref in new.links])
     return MADE
+
+
+def _binned(stage: str, now: float, otherwise: Any) -> Any:
+    """What was deleted there is in the bin from now on: it is not to go for good at once because it was old."""
+    return now if stage == "deleted" else otherwise
 
 
 def has(tx: Tx, key: str, owner: str, id_: str) -> bool:

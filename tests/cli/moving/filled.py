@@ -131,7 +131,7 @@ class Tracking:
         for dataset in self.post("datasets/search", "3.0", experiment_ids=ids).get("datasets", []):
             out["dataset", dataset["name"]] = dataset
             out["records", dataset["name"]] = self.get(f"datasets/{dataset['dataset_id']}/records", "3.0", max_results=1000)
-        out["scorers"] = [{**one, "experiment_id": i} for i in sorted(ids) for one in self.get("scorers/list", "3.0", experiment_id=i).get("scorers", [])]
+        out["scorers"] = [{**one, "experiment_id": i} for i in sorted(e["experiment_id"] for w, e in out.items() if w[0] == "experiment" and e["lifecycle_stage"] == "active") for one in self.get("scorers/list", "3.0", experiment_id=i).get("scorers", [])]
         return out
 
     def files(self, root: str) -> dict[str, str]:
