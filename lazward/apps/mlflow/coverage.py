@@ -13,10 +13,9 @@ from lazward.apps.mlflow.unbuilt import why
 
 VERSION = "3.17.2"
 # What is answered beside the tables of calls (routes.py).
-ELSEWHERE = {("GET", "/health"): "done", ("GET", "/version"): "done", ("POST", "/v1/traces"): "done", ("GET", "/api/3.0/mlflow/server-info"): "done"}
-NOT_HERE = {
-    ("GET", "/api/2.0/mlflow/get-online-trace-details"): "501 in MLflow, too",
-    ("GET", "/api/2.0/mlflow/unified-traces"): "501 in MLflow, too",
+ELSEWHERE = {
+    ("GET", "/health"): "done", ("GET", "/version"): "done", ("POST", "/v1/traces"): "done", ("GET", "/api/3.0/mlflow/server-info"): "done",
+    ("GET", "/api/2.0/mlflow/get-online-trace-details"): "501 in MLflow, too", ("GET", "/api/2.0/mlflow/unified-traces"): "501 in MLflow, too",
 }
 _API = re.compile(r"/api/\d[.]0/(mlflow|mlflow-artifacts)/(.+)")
 
@@ -52,8 +51,6 @@ def status(verb: str, path: str) -> str:
         table = PROXIED if match[1] == "mlflow-artifacts" else BY_PATH
         if (match[1] == "mlflow" and (verb, below) in RPC) or any(verb == known and pattern.fullmatch(below) for known, pattern, _ in table):
             return "done"
-    if (verb, path) in NOT_HERE:
-        return NOT_HERE[verb, path]
     reason = why(match[2] if match else path.strip("/"))
     return f"501: {reason}" if reason else "404"
 
