@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lazward.contract.mlflow import MlflowError, invalid, missing
-from lazward.domain.tracking.names import PARENT, RUN_NAME
-from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL, from_job
+from lazward.domain.tracking.names import LOST, PARENT, RUN_NAME
+from lazward.domain.tracking.status import FAILED, RUNNING, SCHEDULED, TERMINAL, from_job
 from lazward.storage import experiments, tables
 from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
@@ -68,11 +68,15 @@ def active(tx: Tx, key: str, id_: str) -> Run:
 
 
 def create(
-    tx: Tx, key: str, id_: str, experiment_id: str, name: str, user: str, started: float, tags: Sequence[tuple[str, str]], now: float,
+    tx: Tx, key: str, id_: str, experiment_id: str, name: str, user: str, started: float, tags: Sequence[tuple[str, str]], now: float, again: bool = False,
 ) -> tuple[Run, Experiment]:
-    """A run of a client's own, RUNNING from the start."""
+    """A run of a client's own, RUNNING from the start. again: the client has chosen the id and may not have heard our answer, so that the
+    same run (experiment, start) is answered as it is; any other of that id is refused."""
     experiment = experiments.active(tx, key, experiment_id, now)
-    return _insert(tx, key, id_, experiment, name, RUNNING, False, user, started, tags), experiment
+    made = _insert(tx, key, id_, experiment, name, RUNNING, False, user, started, tags, again)
+    if (made.experiment, made.started, made.is_job) != (experiment.seq, started, False):
+        raise _taken(id_)
+    return made, experiment
 
 
 def create_job_run(
@@ -101,13 +105,40 @@ def update(tx: Tx, key: str, id_: str, status: str | None, ended: float | None, 
     """What a client says of its run. Of a job's run it may change the name only: its status and end are the server's."""
     run = active(tx, key, id_)
     if not run.is_job:
+        if status and run.status == FAILED:
+            _delete_tag(tx, run, LOST)
         run.status = status or run.status
-        run.ended = ended if ended is not None else run.ended
+        run.ended = ended if ended is not None else None if status == RUNNING else run.ended
     if name:
         run.name = name
         tx.execute(_TAGS, {"run": run.seq, "key": RUN_NAME, "value": name})
     tx.execute(sa.update(t).where(t.c.seq == run.seq).values(status=run.status, ended=run.ended, name=run.name))
     return run, experiments.by_seq(tx, {run.experiment})[run.experiment]
+
+
+def give_up(tx: Tx, key: str, id_: str, ended: float, reason: str) -> bool:
+    """A run of a client's own whose process is gone becomes FAILED, as of `ended`, with the reason in a tag; False, and nothing, when it
+    is no more RUNNING."""
+    found = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
+    if found is None or found.is_job or found.status != RUNNING:
+        return False
+    tx.execute(sa.update(t).where(t.c.seq == found.seq).values(status=FAILED, ended=max(ended, found.started)))
+    tx.execute(_TAGS, {"run": found.seq, "key": LOST, "value": reason})
+    return True
+
+
+def alive(tx: Tx, key: str, id_: str) -> bool:
+    """The process of a run has said that it lives: a run that was given up is RUNNING again. False when the run is over, or none, so
+    that nobody need watch it."""
+    found = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
+    if found is None or found.is_job or found.stage != "active":
+        return False
+    run = Run(*found)
+    if run.status == FAILED and tag(tx, run, LOST) is not None:
+        tx.execute(sa.update(t).where(t.c.seq == run.seq).values(status=RUNNING, ended=None))
+        _delete_tag(tx, run, LOST)
+        return True
+    return run.status == RUNNING
 
 
 def delete(tx: Tx, key: str, id_: str, now: float) -> None:
@@ -197,10 +228,14 @@ def set_tag(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
 
 def delete_tag(tx: Tx, key: str, id_: str, name: str) -> None:
     run = active(tx, key, id_)
-    if not tx.execute(sa.delete(tables.run_tag).where(tables.run_tag.c.run == run.seq, tables.run_tag.c.key == name)).rowcount:
+    if not _delete_tag(tx, run, name):
         raise missing(f"No tag with name: {name} in run with id {id_}")
     if name == PARENT:
         tx.execute(sa.update(t).where(t.c.seq == run.seq).values(parent=None))
+
+
+def _delete_tag(tx: Tx, run: Run, name: str) -> int:
+    return tx.execute(sa.delete(tables.run_tag).where(tables.run_tag.c.run == run.seq, tables.run_tag.c.key == name)).rowcount
 
 
 def tag(tx: Tx, run: Run, name: str) -> str | None:
@@ -209,7 +244,9 @@ def tag(tx: Tx, run: Run, name: str) -> str | None:
 
 def _insert(
     tx: Tx, key: str, id_: str, experiment: Experiment, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]],
+    again: bool = False,
 ) -> Run:
+    """again: the run that is there already is as good."""
     wanted = {**dict(tags), RUN_NAME: name}
     values = {
         "workspace": key, "id": id_, "experiment": experiment.seq, "name": name, "status": status, "stage": "active", "is_job": is_job, "user": user,
@@ -217,6 +254,13 @@ def _insert(
     }
     made = tx.execute(_INSERT_SQLITE if tx.sqlite else _INSERT_POSTGRES, values).first()
     if made is None:
-        raise MlflowError("RESOURCE_ALREADY_EXISTS", f"A run with id={id_} exists already.", "run_id")
+        found = tx.execute(_ONE, {"workspace": key, "id": id_}).first() if again else None
+        if found is None:
+            raise _taken(id_)
+        return Run(*found)
     tx.execute(_TAGS, [{"run": made.seq, "key": k, "value": v} for k, v in wanted.items()])
     return Run(*made)
+
+
+def _taken(id_: str) -> MlflowError:
+    return MlflowError("RESOURCE_ALREADY_EXISTS", f"A run with id={id_} exists already.", "run_id")
