@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("lazward.cli.status:status", "Show how each part of the server is."),
     "down": ("lazward.cli.down:down", "Stop the server; running jobs survive."),
     "demo": ("lazward.cli.demo:demo", "Train, track, register, deploy and score a real model."),
+    "sync": ("lazward.cli.sync:sync", "Send what was logged while the tracking server was away."),
     "settings": ("lazward.cli.settings:settings", "Show every setting and where its value comes from."),
     "backup": ("lazward.cli.backup:backup", "Write the whole state to a file."),
     "restore": ("lazward.cli.restore:restore", "Make a data dir from a backup."),
