@@ -129,7 +129,7 @@ class Drain:
             kept = record is not None and not self._send_one(record, last=alone)
             self._reached(after)
             if record is not None and "f" in record and not kept:  # not before the place is noted: it would be missed if we were killed here
-                _remove(os.path.join(self.place.files, record["f"]))
+                _remove(os.path.join(self.place.files, os.path.basename(str(record["f"]))))
             count = 0
         self._send_all(batches)
         if count:
@@ -181,9 +181,9 @@ class Drain:
         return True
 
     def _send_file(self, record: dict[str, Any], path: str) -> tuple[int, bytes]:
-        local = os.path.join(self.place.files, record["f"])
+        local = os.path.join(self.place.files, os.path.basename(str(record["f"])))  # whoever wrote the journal: nothing but its own files
         try:
-            file = open(local, "rb")  # noqa: SIM115
+            file = os.fdopen(os.open(local, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb")
         except OSError as error:
             return 410, f"the file {local} is gone: {error.strerror}".encode()
         with file:

@@ -115,7 +115,7 @@ def find(root: str) -> list[Place]:
     """Every place at or below a folder, the oldest first."""
     found = []
     for folder, _, names in os.walk(root):
-        if "server.json" in names:
+        if "server.json" in names and not any(os.path.islink(os.path.join(folder, name)) for name in names):
             try:
                 with open(os.path.join(folder, "server.json"), encoding="utf-8") as file:
                     facts = json.load(file)

@@ -41,7 +41,8 @@ def sync(
     the one that was logged to. again: what was refused is tried once more. told: after each answer, with the calls done and in all."""
     for place in places.find(root):
         if not place.claim():
-            yield Result(place, LIVE)
+            if os.path.exists(place.journal) and os.path.getsize(place.journal):
+                yield Result(place, LIVE)
             continue
         try:
             if again:
