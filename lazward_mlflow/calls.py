@@ -9,8 +9,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_API = re.compile(r"(https?://.+?)(/(?:ajax-)?api/[1-9]\.0/mlflow(?:-artifacts)?/.*|/v1/traces)")
-_CALL = re.compile(r"/(?:ajax-)?api/[1-9]\.0/(mlflow(?:-artifacts)?)/([^?]*)")
+_API = re.compile(r"(https?://.+?)(/(?:ajax-)?api/[1-9]\.0/(?:preview/)?mlflow(?:-artifacts)?/.*|/v1/traces)")
+_CALL = re.compile(r"/(?:ajax-)?api/[1-9]\.0/(?:preview/)?(mlflow(?:-artifacts)?)/([^?]*)")
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 
 READ, KEPT, HELD = "read", "kept", "held"  # held: it waits for the server, for what it makes cannot be made twice

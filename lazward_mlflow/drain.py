@@ -116,7 +116,7 @@ class Drain:
             name = calls.name_of(record["p"])
             if not alone and name in calls.BATCHED and isinstance(record.get("b"), dict) and _well_formed(record):
                 run_id = str(record["b"].get("run_id") or record["b"].get("run_uuid") or "")
-                key = (record["p"].rpartition("/runs/")[0], run_id)
+                key = (record["p"].rpartition("/runs/")[0].replace("/preview/", "/"), run_id)
                 batch = batches.setdefault(key, Batch(key[0] + "/runs/log-batch"))
                 if not batch.add(record):
                     self._send_batch(run_id, batches.pop(key))

@@ -5,7 +5,6 @@ One small call for all runs of a server. A server that does not know the call is
 
 from __future__ import annotations
 
-import os
 import threading
 
 TYPE_CHECKING = False
@@ -31,7 +30,7 @@ class Heart:
         self._thread: threading.Thread | None = None
 
     def begin(self, lane: Lane, run_id: str) -> None:
-        if not self._every or not run_id or run_id == os.environ.get("AZUREML_RUN_ID") or lane.base in self._deaf:
+        if not self._every or not run_id or run_id == self._spool.settings.environ.get("AZUREML_RUN_ID") or lane.base in self._deaf:
             return
         with self._lock:
             self._runs.setdefault(lane.base, set()).add(run_id)

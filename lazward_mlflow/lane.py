@@ -31,7 +31,7 @@ class Lane:
     def __init__(self, base: str, settings: Settings, send: Callable[..., tuple[int, bytes]]):
         self.base = base
         self.settings = settings
-        self.known = Known(base, os.environ)
+        self.known = Known(base, settings.environ)
         self.creds: Any = None  # those of the last call, for calls that carry none
         self.away = ""  # why, as long as it is
         self.ids: dict[str, str] = {}

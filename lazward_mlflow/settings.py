@@ -14,11 +14,12 @@ _YES, _NO = ("1", "on", "true", "yes"), ("", "0", "off", "false", "no")
 
 class Settings:
     """folder: of all spools. Seconds: timeout of one write, wait for calls that cannot be kept, exit_wait at the end of the process,
-    heartbeat between two of them (0 = none)."""
+    heartbeat between two of them (0 = none). environ: as it was when MLflow was imported, which takes MLFLOW_RUN_ID out of it."""
 
-    __slots__ = ("exit_wait", "folder", "heartbeat", "offline", "timeout", "wait")
+    __slots__ = ("environ", "exit_wait", "folder", "heartbeat", "offline", "timeout", "wait")
 
     def __init__(self, environ: Mapping[str, str]):
+        self.environ = dict(environ)
         self.offline = _flag(environ, "LAZWARD_OFFLINE")
         self.folder = default_folder(environ)
         self.timeout = _seconds(environ, "LAZWARD_SPOOL_TIMEOUT", 10.0, 0.1)

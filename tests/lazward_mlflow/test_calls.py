@@ -44,12 +44,12 @@ class TestKind:
 class TestSplit:
     BASE = "https://h:8443/mlflow/v2.0/subscriptions/s/resourceGroups/g/providers/P/workspaces/w"
 
-    @pytest.mark.parametrize("path", ["/api/2.0/mlflow/runs/create", "/api/3.0/mlflow/traces", "/api/2.0/mlflow-artifacts/artifacts/r/artifacts/api/2.0/mlflow/x", "/v1/traces"])
+    @pytest.mark.parametrize("path", ["/api/2.0/mlflow/runs/create", "/api/3.0/mlflow/traces", "/api/2.0/preview/mlflow/runs/log-batch-async", "/api/2.0/mlflow-artifacts/artifacts/r/artifacts/api/2.0/mlflow/x", "/v1/traces"])
     def test_server_and_path(self, path):
         assert split(self.BASE + path) == (self.BASE, path)
         assert split("http://127.0.0.1:5000" + path) == ("http://127.0.0.1:5000", path)
 
-    @pytest.mark.parametrize("url", ["https://h/health", "https://h/api/2.0/preview/x", "databricks://x", ""])
+    @pytest.mark.parametrize("url", ["https://h/health", "https://h/api/2.0/preview/x", "https://h/api/2.0/other/mlflow/x", "databricks://x", ""])
     def test_others_are_none_of_ours(self, url):
         assert split(url) is None
 

@@ -218,6 +218,8 @@ class TestHeartbeat:
 
 
 async def test_the_plugins_asynchronous_batch_is_done_when_it_is_answered(app, run):
-    status, answer = await post(app, "runs/log-batch-async", run_id=run, metrics=[{"key": "a", "value": 1, "timestamp": 1, "step": 0}])
-    assert (status, answer) == (200, {})
+    body = {"run_id": run, "metrics": [{"key": "a", "value": 1, "timestamp": 1, "step": 0}]}
+    async with app.client() as client:
+        answer = await client.post(f"{PLAIN}/api/2.0/preview/mlflow/runs/log-batch-async", json=body)
+    assert (answer.status_code, answer.json()) == (200, {})
     assert (await get(app, "runs/get", run_id=run))[1]["run"]["data"]["metrics"][0]["value"] == 1
