@@ -47,22 +47,28 @@ class Heart:
             self.begin(lane, run_id)
 
     def stop(self) -> None:
+        """The process ends in good order: runs that it leaves open, for another to go on with, are not to be given up."""
         self._stop.set()
+        with self._lock:
+            left = {base: sorted(runs)[:MOST] for base, runs in self._runs.items() if runs}
+            self._runs = {}
+        for base, runs in left.items():
+            self._tell(self._spool.lane(base), runs, 0)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._every):
             with self._lock:
                 wanted = {base: sorted(runs)[:MOST] for base, runs in self._runs.items() if runs}
             for base, runs in wanted.items():
-                self._tell(self._spool.lane(base), runs)
+                self._tell(self._spool.lane(base), runs, max(int(self._every), 1))
 
-    def _tell(self, lane: Lane, runs: list[str]) -> None:
+    def _tell(self, lane: Lane, runs: list[str], interval: int) -> None:
         if lane.pending:  # the runs may not be there yet, and what is sent from the journal says enough
             return
         runs = [lane.rename(run) for run in runs]
         try:
             answer = self._spool.original(
-                lane.creds, ENDPOINT, "POST", json={"run_ids": runs, "interval": max(int(self._every), 1)}, max_retries=0, raise_on_status=False,
+                lane.creds, ENDPOINT, "POST", json={"run_ids": runs, "interval": interval}, max_retries=0, raise_on_status=False,
                 timeout=self._spool.settings.timeout,
             )
             if answer.status_code in (404, 405):

@@ -35,7 +35,7 @@ class Run:
 
     def answer(self) -> dict[str, Any]:
         return {
-            "info": self.info,
+            "info": dict(self.info),
             "data": {"metrics": list(self.metrics.values()), "params": _pairs(self.params), "tags": _pairs(self.tags)},
             "inputs": {"dataset_inputs": self.datasets, "model_inputs": self.inputs}, "outputs": {"model_outputs": self.outputs},
         }
@@ -252,7 +252,7 @@ def _dict(pairs: Any) -> dict[str, str]:
 
 
 def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": k, "value": v} for k, v in values.items()]
+    return [{"key": k, "value": v} for k, v in list(values.items())]  # other threads may log at this moment
 
 
 def _rank(metric: Mapping[str, Any]) -> tuple[int, int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 
+SLOW = "no answer in time"
+
 
 def reason_of(error: BaseException | None) -> str | None:
     """In a few words why the server could not be reached; None for an error that has another cause: a certificate that is not trusted, an
@@ -32,5 +34,5 @@ def _words(text: str, kinds: set[str]) -> str:
     if "unreachable" in low:
         return "network unreachable"
     if "timed out" in low or "timeout" in low or any("imeout" in kind for kind in kinds):
-        return "no answer in time"
+        return SLOW
     return "the connection broke"

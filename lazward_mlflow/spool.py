@@ -13,7 +13,7 @@ from lazward_mlflow import calls
 from lazward_mlflow.heartbeat import Heart
 from lazward_mlflow.journal import Full
 from lazward_mlflow.lane import Lane
-from lazward_mlflow.outage import reason_of
+from lazward_mlflow.outage import SLOW, reason_of
 from lazward_mlflow.senders import UNREADY, Away
 from lazward_mlflow.settings import Settings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-UPLOAD_S, PROBE_S = 120.0, 5.0
+UPLOAD_S, READ_S, PROBE_S = 120.0, 60.0, 5.0
 READ_TRIES = 2  # again, of a read that only the server can answer, where it was well a moment ago
 HELD_PAUSE_S = 1.0
 HELD_FAILURES = 5  # answers of 500 to a call that waits, before its caller gets the last one
@@ -163,24 +163,19 @@ class Call:
         query = self.kwargs.get("params") or self.kwargs.get("json") or {}
         if self.lane.pending and not self.settings.offline and not self.lane.away:
             self.lane.wait(self.settings.timeout)
-        tries = 0
-        if self.settings.offline or (self.lane.pending and self.lane.away):
-            known = self._known(query)
-            if known is not None:
-                return known
-            if self.settings.offline:
-                raise _error(f"{self.name} can be answered by the server only, and LAZWARD_OFFLINE is set.")
-        elif not self.lane.away:
-            tries = min(READ_TRIES, int(self.kwargs.get("max_retries") or READ_TRIES))
+        known = self._known(query)
+        if known is not None and (self.settings.offline or (self.lane.pending and self.lane.away)):
+            return known
+        if self.settings.offline:
+            raise _error(f"{self.name} can be answered by the server only, and LAZWARD_OFFLINE is set.")
         try:
-            answer = self._attempt(0)
+            answer = self._attempt(0, timeout=self.settings.timeout if known is not None or self.lane.away else READ_S)
         except _Outage as outage:
-            known = self._known(query)
             if known is not None:
                 return known
-            if not tries or self.kwargs.get("max_retries") == 0:
+            if self.lane.away or outage.reason == SLOW or self.kwargs.get("max_retries") == 0:
                 return outage.give()
-            return self._plain(max_retries=tries)
+            return self._plain(max_retries=READ_TRIES)
         return self._learn(answer)
 
     def write(self) -> Any:

@@ -35,6 +35,12 @@ def heard(tx: Tx, workspace: str, run_ids: Sequence[str], every: float, now: flo
     return going
 
 
+def farewell(tx: Tx, workspace: str, run_ids: Sequence[str], now: float) -> None:
+    """The process has ended in good order and left these runs open: they are as those of clients that never sent a heartbeat."""
+    for run_id in sorted(set(run_ids)):
+        ended(tx, workspace, run_id, now)
+
+
 def ended(tx: Tx, workspace: str, run_id: str, now: float) -> None:
     """The client has ended the run: nobody need watch it."""
     tasks.call_off(tx, KIND, f"{workspace}/runs/{run_id}", now)

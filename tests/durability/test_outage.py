@@ -155,3 +155,26 @@ def test_four_ranks_of_a_job_log_into_one_run_while_the_server_is_killed(stormy:
     files = stormy.client().get(f"/mlflow/plain{stormy.workspace}/api/2.0/mlflow/artifacts/list?run_id=ranks-1&path=texts")["files"]
     assert [f["path"] for f in files] == [f"texts/{n}.txt" for n in range(4)]
     assert not list((stormy.data_dir / "jobs").glob("*.spool"))
+
+
+def test_a_run_whose_process_was_killed_is_failed_with_a_reason_and_one_that_was_cut_off_runs_on(stormy: Server, tmp_path: Path):
+    env = {**environment(stormy, tmp_path / "spool", installed(tmp_path / "plugin")), "LAZWARD_HEARTBEAT": "1"}
+    killed, stopped, plain = (Client({**env, **more}, tmp_path / name, 10**6) for name, more in (("killed", {}), ("stopped", {}), ("plain", {"LAZWARD_SPOOL": "off"})))
+    try:
+        until(lambda: all(len(one.words()) > 2 for one in (killed, stopped, plain)), PATIENCE_S, what=stormy.logs)
+        killed.kill()
+        plain.kill()
+        stopped.process.send_signal(signal.SIGSTOP)  # as a machine that sleeps, or a network that is gone
+        until(lambda: {status(stormy, one.run) for one in (killed, stopped)} == {"FAILED"}, PATIENCE_S, 0.1, stormy.logs)
+        run = stormy.client().get(f"/mlflow/plain{stormy.workspace}/api/2.0/mlflow/runs/get?run_id={killed.run}")["run"]
+        (reason,) = (t["value"] for t in run["data"]["tags"] if t["key"] == "lazward.failedReason")
+        assert "last heard of at" in reason and int(run["info"]["end_time"]) >= int(run["info"]["start_time"])
+        stopped.process.send_signal(signal.SIGCONT)
+        until(lambda: status(stormy, stopped.run) == "RUNNING", PATIENCE_S, 0.1, stormy.logs)
+        assert (status(stormy, killed.run), status(stormy, plain.run)) == ("FAILED", "RUNNING")
+    finally:
+        for one in (killed, stopped, plain):
+            one.process.send_signal(signal.SIGCONT)
+            one.kill()
+            one.process.wait()
+            one.errors.close()

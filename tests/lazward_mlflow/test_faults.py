@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from lazward.storage import metrics, run_search
+from bench.server import until
+from lazward.storage import metrics, run_search, tasks
 from tests.conformance.tracking_server import TOKEN
 from tests.lazward_mlflow.proxy import BUSY, CUT, HANG, LATE, LOST, PASS, REFUSE
 from tests.storage.tracking_data import KEY
@@ -166,6 +167,44 @@ def test_the_end_of_a_process_waits_no_longer_than_it_may_and_says_what_is_left(
     assert "Nothing is lost" in said and f"lazward sync {left.rpartition('/')[0]}" in said
     network(PASS)
     world.sync(str(world.folder))
+
+
+@pytest.mark.parametrize("fault", [REFUSE, CUT])
+def test_a_large_file_that_cannot_go_in_parts_is_kept_whole(world, network, fault):
+    parts = {"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true", "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "2000000", "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": "1000000"}
+    remote = world.remote(**parts)
+    remote.run("run = mlflow.start_run(run_name='large')")
+    network(fault)
+    remote.run(
+        "import tempfile, pathlib\n"
+        "path = pathlib.Path(tempfile.mkdtemp(), 'large.bin'); path.write_bytes(bytes(range(250)) * 12_000)\n"
+        "mlflow.log_artifact(str(path)); path.write_bytes(b'changed at once')",
+    )
+    assert world.left()
+    network(PASS)
+    world.settled()
+    remote.run("with open(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path='large.bin'), 'rb') as f: assert f.read() == bytes(range(250)) * 12_000")
+    remote.end()
+
+
+def test_a_process_says_that_its_runs_live_until_it_ends(world, network):
+    def watched() -> dict[str, float]:
+        return {task.state["run"]: task.state["heard"] for task in world.server.db.read_now(tasks.open_of_kind, "run.watch")}
+
+    remote = world.remote(LAZWARD_HEARTBEAT="1")
+    first, second = remote.run("a, b, c = (client.create_run('0').info.run_id for _ in range(3)); client.set_terminated(c); said = [a, b]")
+    assert set(watched()) == {first, second}
+    begun = watched()
+    until(lambda: all(watched()[run] > begun[run] for run in begun), 30)
+    network(REFUSE)
+    third = remote.run("said = client.create_run('0').info.run_id")
+    network(PASS)
+    world.settled()
+    until(lambda: set(watched()) == {first, second, third}, 30)
+    heard = watched()[third]
+    until(lambda: watched()[third] > heard, 30)
+    remote.end()
+    assert watched() == {}
 
 
 def test_processes_that_are_forked_keep_journals_of_their_own(world, network):

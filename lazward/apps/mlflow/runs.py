@@ -83,11 +83,15 @@ async def update(call: Call) -> Json:
 
 
 async def heartbeat(call: Call) -> Json:
-    """Ours, not MLflow's: the client says that the processes of these runs live, and that it will say so again in `interval` seconds."""
+    """Ours, not MLflow's: the client says that the processes of these runs live, and that it will say so again in `interval` seconds; or, with 0,
+    that it ends in good order and nobody need miss it."""
     ids = [names.check_run_id(id_, "run_ids") for id_ in call.texts("run_ids")]
     if not 1 <= len(ids) <= MAX_HEARTBEATS:
         raise invalid(f"run_ids must hold 1 to {MAX_HEARTBEATS} ids of runs. Got {len(ids)}.", "run_ids")
     every = call.integer("interval", 30)
+    if every == 0:
+        await call.write(run_watch.farewell, ids, call.now)
+        return {"running": []}
     return {"running": await call.write(run_watch.heard, ids, every or 30, call.now)}
 
 

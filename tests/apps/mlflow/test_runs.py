@@ -211,6 +211,12 @@ class TestHeartbeat:
         open_ = app.db.read_now(tasks.open_of_kind, "run.watch")
         assert [task.state["run"] for task in open_] == [TestOwnId.ID]
 
+    async def test_the_last_one(self, app):
+        await post(app, "runs/create", lazward_id=TestOwnId.ID, lazward_heartbeat=30)
+        assert (await post(app, "runs/heartbeat", run_ids=[TestOwnId.ID], interval=0))[1] == {"running": []}
+        assert app.db.read_now(tasks.open_of_kind, "run.watch") == []
+        assert (await get(app, "runs/get", run_id=TestOwnId.ID))[1]["run"]["info"]["status"] == "RUNNING"
+
     async def test_bad_ones(self, app):
         assert (await post(app, "runs/heartbeat", run_ids=[]))[0] == 400
         assert (await post(app, "runs/heartbeat", run_ids=["../x"]))[0] == 400
