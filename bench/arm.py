@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import itertools
 import json
-import socket
-import ssl
 import subprocess
 import sys
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +19,7 @@ from urllib.parse import urlsplit
 
 from bench.measure import Row, alternate, main
 from bench.server import Server
+from bench.wire import Connection, rate, request
 from lazward.domain.layout import Layout
 
 CONSTANT = """
@@ -41,61 +38,6 @@ uvicorn.Server(uvicorn.Config(app, http="httptools", loop="uvloop", ws="none", l
 """
 
 
-class Connection:
-    """One kept connection that sends prepared requests and reads whole answers, with as little work of its own as Python can do."""
-
-    def __init__(self, port: int, ca: str):
-        plain = socket.create_connection(("127.0.0.1", port), 30)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname="localhost")
-
-    def send(self, request: bytes) -> bytes:
-        """Returns the body. RuntimeError for an answer that is not 200 or 201."""
-        self.socket.sendall(request)
-        data = self.socket.recv(65536)
-        while (end := data.find(b"\r\n\r\n")) < 0:
-            data += self._more()
-        head = data[:end].lower()
-        if head[9:12] not in (b"200", b"201"):
-            raise RuntimeError(data.decode("utf-8", "replace")[:2000])
-        at = head.index(b"content-length:") + 15
-        length = int(head[at : (head + b"\r\n").index(b"\r\n", at)])
-        while len(data) < end + 4 + length:
-            data += self._more()
-        return data[end + 4 :]
-
-    def _more(self) -> bytes:
-        piece = self.socket.recv(65536)
-        if not piece:
-            raise RuntimeError("the server closed the connection")
-        return piece
-
-
-def rate(connections: list[Connection], requests: Iterator[bytes], seconds: float) -> float:
-    """Answers per second to all connections together, each sending its next request when it has its answer."""
-    counts, failures = [0] * len(connections), []
-    until = time.perf_counter() + seconds
-
-    def run(at: int) -> None:
-        try:
-            while time.perf_counter() < until:
-                connections[at].send(next(requests))
-                counts[at] += 1
-        except Exception as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(at,)) for at in range(len(connections))]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    took = time.perf_counter() - began
-    if failures:
-        raise failures[0]
-    return sum(counts) / took
-
-
 class Requests:
     """The requests themselves, as bytes; `port` is the server's, `made` the body of what is read."""
 
@@ -108,8 +50,8 @@ class Requests:
         self.get = self._request("GET", self._path("read", 1), b"")
         self.made = len(self.one(self.get))
 
-    def one(self, request: bytes) -> bytes:
-        return Connection(self.port, self.server.env["SSL_CERT_FILE"]).send(request)
+    def one(self, asked: bytes) -> bytes:
+        return Connection(self.port, self.server.env["SSL_CERT_FILE"]).send(asked)
 
     def gets(self) -> Iterator[bytes]:
         return itertools.repeat(self.get)
@@ -126,8 +68,7 @@ class Requests:
         return self.server.path(f"data/{name}/versions/{version}")
 
     def _request(self, method: str, path: str, body: bytes) -> bytes:
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost:{self.port}\r\nAuthorization: Bearer {self.token}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        return head.encode() + body
+        return request(method, path, self.port, body, self.token)
 
 
 @contextmanager
@@ -162,7 +103,7 @@ def rows(quick: bool) -> list[Row]:
                 }
             found = alternate(cases, rounds)
             for connection in connections:
-                connection.socket.close()
+                connection.close()
     return [
         Row(f"ARM {verb}, {clients} client{'s' if clients > 1 else ''}", found[f"{verb} {clients}"], "a constant answer, same server and client", found[f"limit {verb} {clients}"], "/s")
         for clients in (1, 16) for verb in ("GET", "PUT")

@@ -160,13 +160,16 @@ ELSEWHERE = {
     "orchestration/sweep_finish.py": "tests/orchestration/test_sweeps.py",
     "orchestration/sweep_trials.py": "tests/orchestration/test_sweeps.py",
     "orchestration/usage.py": "tests/apps/arm/test_actions_usage.py",
+    "storage/away.py": "tests/storage/test_db.py",
     "storage/blobs/appending.py": "tests/apps/blob/test_append_blob.py",
     "storage/blobs/local_extents.py": "tests/storage/blobs/test_extents.py",
     "storage/blobs/object_extents.py": "tests/storage/blobs/test_extents.py",
     "storage/blobs/records.py": "tests/storage/blobs/test_store.py",
+    "storage/metric_history.py": "tests/storage/test_metrics.py",
     "storage/migrations/env.py": "tests/cli/test_up.py",
     "storage/migrations/versions/0001_first.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0002_task_again.py": "tests/storage/test_schema.py",
+    "storage/migrations/versions/0003_metric_sketch.py": "tests/storage/test_schema.py",
     "storage/tables.py": "tests/storage/test_access.py",
 }
 

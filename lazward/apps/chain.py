@@ -36,6 +36,8 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{0,5})?")
 REQUESTS = Counter("lazward_http_requests_total", "Requests by surface, method and status", ["surface", "method", "status"])
 SECONDS = Histogram("lazward_http_request_seconds", "Time to answer by surface", ["surface"])
 
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache"), (b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+
 DEFAULT_MAX_BODY = 8 * 1024 * 1024
 
 
@@ -44,13 +46,13 @@ class Context:
 
     __slots__ = ("_allowed", "_body", "_caller", "correlation", "params", "request", "request_id", "route", "services")
 
-    def __init__(self, request: Request, services: Services, route: Route, params: dict[str, str]):
+    def __init__(self, request: Request, services: Services, route: Route, params: dict[str, str], given: str = ""):
+        """given: the correlation id that the client sent."""
         self.request = request
         self.services = services
         self.route = route
         self.params = params
         self.request_id = str(uuid.uuid4())
-        given = request.headers.get("x-ms-correlation-request-id", "")
         self.correlation = given if _PLAIN_ID.fullmatch(given) else self.request_id  # it goes into logs, the audit and the answer
         self._allowed = False
         self._caller: Caller | None = None
@@ -203,6 +205,7 @@ class Chain:
         self.services = services
         self.fallback = fallback
         self.routes: Sequence[Route] = tuple(routes)
+        self._counters: dict[tuple[str, str, int], Any] = {}  # of REQUESTS and SECONDS by their labels, which take longer to find than to count
         self._by_head: dict[str, list[Route]] = {}
         self._anywhere: list[Route] = []
         for route in self.routes:
@@ -224,12 +227,15 @@ class Chain:
         began = time.perf_counter()
         ctx: Context | None = None
         surface = self.fallback
+        # The first value of each header: what is looked at below is looked at in every request, and Starlette's own mapping walks the list
+        # for every question.
+        head: dict[bytes, bytes] = dict(reversed(request.scope["headers"]))
         try:
-            path = self._path(request)
-            self._check_origin(request)
+            path = self._path(request, head)
+            self._check_origin(request, head)
             route, params = self._route(request.method, path)
             surface = route.surface
-            ctx = Context(request, self.services, route, params)
+            ctx = Context(request, self.services, route, params, head.get(b"x-ms-correlation-request-id", b"").decode("latin-1"))
             response = await self._guarded(ctx)
             if any(b"\n" in value or b"\r" in value for _, value in response.raw_headers):
                 # The servers beneath send header lines as they are: a value with a line break would be headers of somebody's choice.
@@ -247,18 +253,30 @@ class Chain:
             full = isinstance(cause, OSError) and as_arm_error(cause).status == 507
             error = ArmError(507, "InsufficientStorage", f"A disk of the server is full; make room on it and try again. {message}") if full else ArmError(500, "InternalServerError", message)
             response = surface.render_error(ctx, error)
-        if ctx is not None:
-            response.headers["x-ms-request-id"] = ctx.request_id
-            response.headers["x-ms-correlation-request-id"] = ctx.correlation
-            client_id = request.headers.get("x-ms-client-request-id", "")
-            if _PLAIN_ID.fullmatch(client_id):
-                response.headers["x-ms-client-request-id"] = client_id
-        response.headers.setdefault("x-content-type-options", "nosniff")
-        response.headers.setdefault("cache-control", "no-cache")
-        response.headers.setdefault("strict-transport-security", "max-age=31536000; includeSubDomains")
-        REQUESTS.labels(surface.name, request.method, response.status_code).inc()
-        SECONDS.labels(surface.name).observe(time.perf_counter() - began)
+        self._sign(response, ctx, head)
+        key = (surface.name, request.method, response.status_code)
+        counter = self._counters.get(key)
+        if counter is None:
+            counter = self._counters[key] = (REQUESTS.labels(*key), SECONDS.labels(surface.name))
+        counter[0].inc()
+        counter[1].observe(time.perf_counter() - began)
         return response
+
+    @staticmethod
+    def _sign(response: Response, ctx: Context | None, head: dict[bytes, bytes]) -> None:
+        """The headers every answer has."""
+        sent = response.raw_headers
+        there = {name for name, _ in sent}
+        if ctx is not None:
+            mine = [(b"x-ms-request-id", ctx.request_id.encode()), (b"x-ms-correlation-request-id", ctx.correlation.encode())]
+            client_id = head.get(b"x-ms-client-request-id", b"")
+            if client_id and _PLAIN_ID.fullmatch(client_id.decode("latin-1")):
+                mine.append((b"x-ms-client-request-id", client_id))
+            if not there.isdisjoint(name for name, _ in mine):
+                taken = {name for name, _ in mine}
+                sent[:] = [pair for pair in sent if pair[0] not in taken]
+            sent += mine
+        sent += [pair for pair in _ALWAYS if pair[0] not in there]
 
     async def _guarded(self, ctx: Context) -> Response:
         access = ctx.route.access
@@ -275,10 +293,10 @@ class Chain:
             raise ArmError(403, "AuthorizationFailed", "No access check allowed this request.")
         return response
 
-    def _path(self, request: Request) -> str:
+    def _path(self, request: Request, head: dict[bytes, bytes]) -> str:
         """The decoded path. A host such as acct.blob.core.<domain> becomes the first piece, so one set of routes serves both forms."""
-        hosts, path = request.headers.getlist("host"), request.scope["path"]
-        match = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+        hosts, path = [value for name, value in request.scope["headers"] if name == b"host"], request.scope["path"]
+        match = _HOST.fullmatch(hosts[0].decode("latin-1").lower()) if len(hosts) == 1 else None
         if hosts and match is None:  # two readers could take such a header for two hosts (S8)
             raise bad_request("The Host header is no NAME or NAME:PORT, or there is more than one.", "Host", "InvalidHostHeader")
         name = match.group(1) if match else ""
@@ -292,23 +310,23 @@ class Chain:
             path = "/" + path.lstrip("/")
         return path
 
-    def _check_origin(self, request: Request) -> None:
+    def _check_origin(self, request: Request, head: dict[bytes, bytes]) -> None:
         """Browsers name the page a request comes from; only our own pages may call (S7). Other clients send no Origin."""
-        origin = request.headers.get("origin")
-        site = request.headers.get("sec-fetch-site")
+        origin = head.get(b"origin")
+        site = head.get(b"sec-fetch-site")
         if origin:
-            if origin.lower() == f"https://{request.headers.get('host', '').lower()}":
+            if origin.lower() == b"https://" + head.get(b"host", b"").lower():
                 return
-        elif site in (None, "same-origin", "none"):
+        elif site in (None, b"same-origin", b"none"):
             return
-        elif request.headers.get("sec-fetch-mode") == "navigate" and request.method in ("GET", "HEAD"):
+        elif head.get(b"sec-fetch-mode") == b"navigate" and request.method in ("GET", "HEAD"):
             return
         raise ArmError(403, "CrossOriginRequestBlocked", "Requests from pages of another origin are refused.", "Origin")
 
     def _route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        head = path.split("/", 2)[1].lower() if "/" in path else ""
+        first = path.split("/", 2)[1].lower() if "/" in path else ""
         verbs: set[str] = set()
-        for candidates in (self._by_head.get(head, ()), self._anywhere):
+        for candidates in (self._by_head.get(first, ()), self._anywhere):
             for route in candidates:
                 match = route.regex.match(path)
                 if match is None:

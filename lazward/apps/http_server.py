@@ -19,6 +19,7 @@ BODY_S = 300.0  # between two pieces of a body
 DRAINED = 64 * 1024 * 1024  # bytes of a body that is refused already: clients such as urllib3 read the answer once they have sent it all
 TOLD_S = 0.3  # from the server's good-bye to the cut, at its end; a client that listens has closed by then
 _LOOK_S = 0.05
+JOINED = 64 * 1024  # bytes of a body's first piece that is copied to stand behind its head
 LINGER_S = 2.0  # for a refusal to be read, before the connection is cut
 
 
@@ -74,6 +75,7 @@ class GuardedProtocol(HttpToolsProtocol):
             raise ValueError("the head of the request is too large")  # ends the parser's work on this connection
         self._stop_waiting()
         super().on_headers_complete()
+        self.cycle.transport = OneWrite(self.transport, self.loop)  # type: ignore[assignment]
         self._patience = self.loop.call_later(BODY_S, self._look_after_body)
 
     def on_body(self, body: bytes) -> None:
@@ -126,6 +128,44 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
             return
         self._patience = self.loop.call_later(left, self._look_after_body)
+
+
+class OneWrite:
+    """A transport that sends the head of an answer together with the first piece of its body: one TLS record and one system call instead
+    of two, which is a tenth of the time of a small answer. A head whose body takes longer goes when the loop comes round."""
+
+    __slots__ = ("_head", "_loop", "_transport", "_was_head")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport, self._loop = transport, loop
+        self._head = b""
+        self._was_head = False
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            if len(data) > JOINED:
+                self._transport.write(head)
+                self._transport.write(data)
+            else:
+                self._transport.write(head + data)
+        elif self._was_head or data.startswith(b"HTTP/1.1 100 "):
+            self._transport.write(data)
+        else:
+            self._was_head, self._head = True, data
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class Server(uvicorn.Server):

@@ -17,7 +17,7 @@ from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import children
 from lazward.orchestration.bayesian import Past
 from lazward.orchestration.jobs import request_cancel
-from lazward.storage import metrics, resources, run_search, runs
+from lazward.storage import metric_history, resources, run_search, runs
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 
@@ -74,9 +74,9 @@ def settle(tx: Tx, key: str, plan: Sweep, now: float) -> Row | None:
     if row is None or trial_of(row).get("settled"):
         return row
     facts = trial_of(row)
-    extent = metrics.extents(tx, row.scope, [row.name], plan.metric).get(row.name)
+    extent = metric_history.extents(tx, row.scope, [row.name], plan.metric).get(row.name)
     best = (extent.high if plan.maximize else extent.low) if extent else None
-    last = [metrics.extents(tx, row.scope, [row.name], one.metric).get(row.name) for one in plan.others]
+    last = [metric_history.extents(tx, row.scope, [row.name], one.metric).get(row.name) for one in plan.others]
     if plan.others and extent is not None:  # values that belong together: where the trial ended
         best = extent.value if extent.low is not None else None
     facts |= {"settled": True, "score": _finite(best)}
@@ -85,7 +85,7 @@ def settle(tx: Tx, key: str, plan: Sweep, now: float) -> Row | None:
     try:
         full = run_search.one(tx, row.scope, row.name)
         logged = {name for name, _ in full.params}
-        runs.log_params(tx, full.run, [(name, str(value)) for name, value in inputs_of(facts["values"]).items() if name not in logged])
+        runs.log_params(tx, full.run.seq, full.run.id, [(name, str(value)) for name, value in inputs_of(facts["values"]).items() if name not in logged])
     except MlflowError:
         pass  # somebody has purged the run: nothing to add to
     return resources.update(tx, row, now)

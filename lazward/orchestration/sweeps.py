@@ -40,7 +40,7 @@ from lazward.orchestration.sweep_trials import (
     submit_trial,
     trial_of,
 )
-from lazward.storage import metrics, resources, tasks
+from lazward.storage import metric_history, resources, tasks
 from lazward.storage.db import Tx
 from lazward.storage.resources import Row
 from lazward.storage.tasks import Task
@@ -97,7 +97,7 @@ class _Running:
         self.sweep: Sweep = read_sweep(job.properties)[0]
         self.seed = job.key if self.sweep.seed is None else str(self.sweep.seed)
         self.rows: dict[int, Row] = {}
-        self.extents: dict[str, metrics.Extent] = {}  # by trial's name, when its history was read
+        self.extents: dict[str, metric_history.Extent] = {}  # by trial's name, when its history was read
         self.histories: dict[str, list[float]] = {}
         self.judged: dict[str, int] = {}  # the last interval a trial was judged at; after a restart it is judged there once more
         self.say = LineLog(_logs(runtime, job.key) / "hyperdrive.txt", lambda: timestamp(work.now()))
@@ -203,10 +203,10 @@ class _Running:
     def _read_metrics(self, tx: Tx) -> None:
         """Histories of the primary metric, of those trials that have logged since the last look."""
         names = [row.name for row in self.rows.values()]
-        now = metrics.extents(tx, self.job.scope, names, self.sweep.metric)
+        now = metric_history.extents(tx, self.job.scope, names, self.sweep.metric)
         for name, extent in now.items():
             if self.extents.get(name) != extent:
-                points, _ = metrics.history(tx, self.job.scope, name, self.sweep.metric, None, None)
+                points, _ = metric_history.history(tx, self.job.scope, name, self.sweep.metric, None, None)
                 self.histories[name] = [math.nan if p.nan else p.value for p in points]
         self.extents = now
 

@@ -13,48 +13,29 @@ all callers with one of them asking; then they get DatabaseAway. ADR-0018.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import os
 import random
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.exc import DBAPIError
 
+from lazward.storage.away import DatabaseAway, away_of, worth_retrying
+from lazward.storage.lanes import Job, Lane
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
-log = logging.getLogger("lazward.database")
-
 PATIENCE_S = 10.0
 _RETRIES = 12
-_PG_POOL = 8
 _BUSY_MS, _BUSY_AWAY_MS = 5000, 50  # how long SQLite itself waits for a lock; the second while the database is known to be locked
-_FIRST_PAUSE_S, _LAST_PAUSE_S = 0.02, 0.5
-_FULL = "The disk of the database is full."
-# https://www.sqlite.org/rescode.html, primary codes
-_SQLITE_AWAY = {5: "The database is locked by another program.", 6: "The database is locked.", 10: "The disk of the database fails.", 13: _FULL, 14: "The database cannot be opened."}
-# https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, insufficient resources, operator intervention, system error
-_POSTGRES_AWAY = ("08", "53", "57P", "58")
-
-
-class DatabaseAway(Exception):
-    """The database cannot do its work now; it may in a while. The text is a sentence for people and names no address.
-
-    full: its disk is full. maybe_done: the connection broke in the commit, so the transaction may have been done or not."""
-
-    def __init__(self, message: str, *, full: bool = False, maybe_done: bool = False):
-        super().__init__(message)
-        self.full = full
-        self.maybe_done = maybe_done
+_PG_WRITERS = 8
+_GROUP, _GROUP_S = 64, 0.005  # transactions that may be made one, and after how long no further one is taken in
 
 
 class Tx:
@@ -79,45 +60,46 @@ class Tx:
         with self.conn.begin_nested():
             yield
 
+    def raw(self, statement: str, values: Any = ()) -> Any:
+        """A cursor of the driver's own, for the few statements that run thousands of times a second: SQLAlchemy takes longer to
+        prepare one than SQLite to do it. Parameters are written ?. Errors are those of execute."""
+        driver: Any = self.conn.connection.driver_connection
+        try:
+            return driver.execute(statement if self.sqlite else statement.replace("?", "%s"), values)
+        except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
+            raise self._wrapped(statement, error) from error
+
+    def raw_many(self, statement: str, rows: Iterable[Any]) -> None:
+        """The same for many rows of values at once."""
+        driver: Any = self.conn.connection.driver_connection
+        try:
+            if self.sqlite:
+                driver.executemany(statement, rows)
+            else:
+                with driver.cursor() as cursor:
+                    cursor.executemany(statement.replace("?", "%s"), rows)
+        except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
+            raise self._wrapped(statement, error) from error
+
+    def end(self, how: Literal["commit", "rollback"]) -> None:
+        """Of Database alone: nobody else ends a transaction."""
+        if self.conn.in_transaction():
+            getattr(self.conn, how)()
+            return
+        driver: Any = self.conn.connection.driver_connection
+        try:
+            getattr(driver, how)()
+        except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
+            raise self._wrapped(how, error) from error
+
+    def _wrapped(self, statement: str, error: Any) -> DBAPIError:
+        dialect = self.conn.dialect
+        lost = dialect.is_disconnect(error, self.conn.connection.driver_connection, None)  # type: ignore[arg-type]
+        made: Any = DBAPIError.instance(statement, None, error, dialect.dbapi.Error, hide_parameters=True, connection_invalidated=lost, dialect=dialect)  # type: ignore[union-attr]
+        return made
+
     def run_after_commit(self, fn: Callable[[], None]) -> None:
         self.after.append(fn)
-
-
-class _Door:
-    """The way to the database, on threads. While it is away one caller asks again and again and the others wait, so that no thread
-    is kept by what cannot be. Belongs to one event loop."""
-
-    def __init__(self, threads: ThreadPoolExecutor):
-        self.threads = threads
-        self.away: DatabaseAway | None = None
-        self._asking = False
-
-    async def run(self, fn: Callable[[], T], patience_s: float) -> T:
-        loop = asyncio.get_running_loop()
-        began, pause = time.monotonic(), _FIRST_PAUSE_S
-        while True:
-            if self.away is None or not self._asking:
-                asking = self._asking = self.away is not None
-                try:
-                    result = await loop.run_in_executor(self.threads, fn)
-                    if self.away is not None:
-                        log.warning("the database is back")
-                        self.away = None
-                    return result
-                except DatabaseAway as away:
-                    if self.away is None:
-                        log.warning("the database is away: %s", away.__cause__ or away)
-                    self.away = away
-                    if away.maybe_done:
-                        raise
-                finally:
-                    if asking:
-                        self._asking = False
-            left = patience_s - (time.monotonic() - began)
-            if left <= 0:
-                raise self.away or DatabaseAway("The database was away.")
-            await asyncio.sleep(min(pause, left))
-            pause = min(pause * 2, _LAST_PAUSE_S)
 
 
 class Database:
@@ -131,75 +113,182 @@ class Database:
         self.on_stirred: Callable[[set[str]], object] | None = None  # as on_tasks, with tx.stirred
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
-        self._writes = _Door(ThreadPoolExecutor(1 if self.is_sqlite else _PG_POOL, "db-write"))
-        self._reads = _Door(ThreadPoolExecutor(4, "db-read"))  # of its own: a SQLite database that is locked can be read
+        self._writes = Lane("db-write", 1 if self.is_sqlite else _PG_WRITERS, _GROUP, self._write_jobs, self._leave)
+        self._reads = Lane("db-read", 4, 1, self._read_jobs, self._leave)  # of its own: a SQLite database that is locked can be read
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises DatabaseAway."""
-        return await self._reads.run(lambda: self.read_now(fn, *args, **kwargs), self.patience_s)
+        return await self._reads.call(fn, args, kwargs, self.patience_s)
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises DatabaseAway."""
-        return await self._writes.run(lambda: self.write_now(fn, *args, **kwargs), self.patience_s)
+        return await self._writes.call(fn, args, kwargs, self.patience_s)
 
     def read_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """On this thread, and without patience: raises DatabaseAway at once."""
-
-        def read(conn: sa.Connection) -> T:
-            try:
-                return fn(Tx(conn), *args, **kwargs)
-            finally:
-                conn.rollback()
-
-        return self._serially(read)
+        return self._alone(self._read, Job(fn, args, kwargs), self.engine.connect)
 
     def write_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """On this thread, and without patience: raises DatabaseAway at once."""
+        return self._alone(self._write, Job(fn, args, kwargs), self.engine.connect)
 
-        def write(conn: sa.Connection) -> tuple[Tx, T]:
-            if self.is_sqlite:
-                conn.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_MS if self._writes.away is None else _BUSY_AWAY_MS}")
-                conn.exec_driver_sql("BEGIN IMMEDIATE")
-            tx = Tx(conn)
-            result = fn(tx, *args, **kwargs)
+    def close(self) -> None:
+        self._writes.close()
+        self._reads.close()
+        self.engine.dispose()
+
+    # ---- on the threads of a lane: `private` keeps the thread's connection ------------------------------------------------
+
+    def _write_jobs(self, jobs: list[Job], private: dict[str, Any]) -> None:
+        """Several are one transaction, each in a savepoint of its own, so that what one raises undoes nothing of the others'. When the
+        database itself objects, each is done again alone."""
+        left = jobs
+        while len(left) > 1:
             try:
-                conn.commit()
+                with self._kept(private)() as conn:
+                    left = left[self._write(conn, left) :]
             except DBAPIError as error:
-                if not self.is_sqlite and (away := _away(error)):  # SQLite knows that it has not committed
-                    away.maybe_done = True
-                    raise away from error
+                if away := away_of(error):
+                    away.__cause__ = error
+                    return _fail(left, away)
+                break
+            except (DatabaseAway, exc.TimeoutError) as error:
+                return _fail(left, error if isinstance(error, DatabaseAway) else _no_connection(error))
+            except BaseException as error:
+                return _fail(left, error)
+        for job in left:
+            self._alone_in_lane(self._write, job, private)
+
+    def _read_jobs(self, jobs: list[Job], private: dict[str, Any]) -> None:
+        for job in jobs:
+            self._alone_in_lane(self._read, job, private)
+
+    def _alone_in_lane(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, private: dict[str, Any]) -> None:
+        try:
+            self._alone(run, job, self._kept(private))
+        except BaseException as error:
+            job.error = error
+
+    def _kept(self, private: dict[str, Any]) -> Callable[[], contextlib.AbstractContextManager[sa.Connection]]:
+        """A connection that is kept until something goes wrong with it: to fetch one from the pool for every transaction costs as much
+        as a small transaction (on PostgreSQL a round trip, in which the pool asks whether it lives)."""
+
+        @contextlib.contextmanager
+        def kept() -> Iterator[sa.Connection]:
+            conn = private.get("connection")
+            if conn is None:
+                conn = private["connection"] = self.engine.connect()
+            try:
+                yield conn
+            except (DBAPIError, DatabaseAway):
+                self._leave(private)
                 raise
-            return tx, result
 
-        tx, result = self._serially(write)
-        for callback in tx.after:
-            callback()
-        if tx.tasks_due and self.on_tasks:
-            self.on_tasks()
-        if tx.stirred and self.on_stirred:
-            self.on_stirred(tx.stirred)
-        return result
+        return kept
 
-    def _serially(self, run: Callable[[sa.Connection], T]) -> T:
-        """Runs it in a connection; again when PostgreSQL could not make it look as if it had run alone."""
+    def _leave(self, private: dict[str, Any]) -> None:
+        conn = private.pop("connection", None)
+        if conn is not None:
+            with contextlib.suppress(Exception):
+                conn.close()
+
+    # ---- transactions -----------------------------------------------------------------------------------------------------
+
+    def _alone(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, connect: Callable[[], contextlib.AbstractContextManager[sa.Connection]]) -> Any:
+        """One job; again when PostgreSQL could not make it look as if it had run alone."""
         for attempt in range(_RETRIES + 1):
             try:
-                with self.engine.connect() as conn:
-                    return run(conn)
+                with connect() as conn:
+                    run(conn, [job])
+                return job.result
             except exc.TimeoutError as error:
-                raise DatabaseAway("All connections to the database are in use.") from error
+                raise _no_connection(error) from error
             except DBAPIError as error:
-                if away := _away(error):
+                if away := away_of(error):
                     raise away from error
-                if attempt == _RETRIES or not _worth_retrying(error):
+                if attempt == _RETRIES or not worth_retrying(error):
                     raise
                 time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter, on a database thread
         raise AssertionError("not reached")
 
-    def close(self) -> None:
-        self._writes.threads.shutdown(wait=True)
-        self._reads.threads.shutdown(wait=True)
-        self.engine.dispose()
+    def _read(self, conn: sa.Connection, jobs: list[Job]) -> int:
+        (job,) = jobs
+        tx = Tx(conn)
+        try:
+            job.result = job.fn(tx, *job.args, **job.kwargs)
+        finally:
+            tx.end("rollback")
+        return 1
+
+    def _write(self, conn: sa.Connection, jobs: list[Job]) -> int:
+        """As many as can be done together soon, from the first on: how many. One alone raises what it raises; of several each keeps its
+        own, but for what the database itself says, which ends them all."""
+        first = Tx(conn)
+        if self.is_sqlite:
+            busy = _BUSY_MS if self._writes.away is None else _BUSY_AWAY_MS
+            if conn.info.get("busy") != busy:
+                first.raw(f"PRAGMA busy_timeout={busy}")
+                conn.info["busy"] = busy
+            first.raw("BEGIN IMMEDIATE")
+        done: list[Tx] = []
+        count, until = 0, time.monotonic() + _GROUP_S
+        try:
+            for job in jobs:
+                tx = Tx(conn)
+                if len(jobs) == 1:
+                    job.result = job.fn(tx, *job.args, **job.kwargs)
+                    done.append(tx)
+                elif self._one_of_several(tx, job):
+                    done.append(tx)
+                count += 1
+                if time.monotonic() > until:
+                    break
+        except BaseException:
+            try:
+                first.end("rollback")
+            except DBAPIError:
+                conn.invalidate()
+            raise
+        try:
+            first.end("commit")
+        except DBAPIError as error:
+            if not self.is_sqlite and (away := away_of(error)):  # SQLite knows that it has not committed
+                away.maybe_done = True
+                raise away from error
+            raise
+        for tx in done:
+            for callback in tx.after:
+                callback()
+        if self.on_tasks and any(tx.tasks_due for tx in done):
+            self.on_tasks()
+        stirred = set().union(*(tx.stirred for tx in done))
+        if stirred and self.on_stirred:
+            self.on_stirred(stirred)
+        return count
+
+    def _one_of_several(self, tx: Tx, job: Job) -> bool:
+        tx.raw("SAVEPOINT job")
+        try:
+            job.result = job.fn(tx, *job.args, **job.kwargs)
+        except DBAPIError:
+            raise
+        except Exception as error:
+            job.error = error
+            tx.raw("ROLLBACK TO SAVEPOINT job")
+            return False
+        tx.raw("RELEASE SAVEPOINT job")
+        return True
+
+
+def _fail(jobs: list[Job], error: BaseException) -> None:
+    for job in jobs:
+        job.error = error
+
+
+def _no_connection(error: BaseException) -> DatabaseAway:
+    away = DatabaseAway("All connections to the database are in use.")
+    away.__cause__ = error
+    return away
 
 
 # hide_parameters: what is stored is told to the database, not to the log, also when a statement fails (S16).
@@ -235,25 +324,7 @@ def _postgres_engine(url: str) -> sa.Engine:
     # A machine that is gone says nothing: libpq would wait for minutes. What the URL says of these comes first.
     patience = {"connect_timeout": 5, "tcp_user_timeout": 15000, "keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
     return sa.create_engine(
-        url, pool_size=_PG_POOL + 4, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
+        url, pool_size=_PG_WRITERS + 4, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
         connect_args={name: value for name, value in patience.items() if name not in sa.make_url(url).query},
         json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
-
-
-def _away(error: DBAPIError) -> DatabaseAway | None:
-    """What an error says of a database that is away; None for any other."""
-    if isinstance(error.orig, sqlite3.Error):
-        code = (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF
-        return DatabaseAway(_SQLITE_AWAY[code], full=code == 13) if code in _SQLITE_AWAY else None
-    state = getattr(error.orig, "sqlstate", None)
-    if state == "53100":
-        return DatabaseAway(_FULL, full=True)
-    if error.connection_invalidated or (state or "").startswith(_POSTGRES_AWAY) or (state is None and isinstance(error, (exc.OperationalError, exc.InterfaceError))):
-        return DatabaseAway("The database cannot be reached.")
-    return None
-
-
-def _worth_retrying(error: DBAPIError) -> bool:
-    # 40001 serialization_failure, 40P01 deadlock_detected
-    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")

@@ -16,7 +16,7 @@ from lazward.domain.tracking.paths import below, run_prefix
 from lazward.storage import experiments, runs, tables
 from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
-from lazward.storage.metrics import Point
+from lazward.storage.metric_history import Point
 from lazward.storage.search import Column, Condition, Paging, Reached, where
 from lazward.storage.tables import logged_model as t
 

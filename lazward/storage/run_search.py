@@ -10,13 +10,17 @@ import sqlalchemy as sa
 
 from lazward.domain.tracking.filter import Node, Order
 from lazward.storage import experiments, tables
-from lazward.storage.db import Tx
+from lazward.storage.db import Tx, dumps
 from lazward.storage.experiments import Experiment
 from lazward.storage.runs import COLUMNS, Run, get
 from lazward.storage.search import Column, Condition, Paging, Reached, where
 from lazward.storage.tables import run as t
 
-_CHUNK = 5000  # ids in one statement; SQLite takes 32,766 parameters
+# {}: which runs, as the database takes a list of any length
+_METRICS = "SELECT run, key, value, nan, at, step FROM latest_metric WHERE run {} ORDER BY run, key"
+_PARAMS = "SELECT run, key, value FROM param WHERE run {} ORDER BY run, key"
+_LINKS = "SELECT run, kind, ref, step, tags FROM run_link WHERE run {}"
+_TAGS = "SELECT run, key, value FROM run_tag WHERE run {} ORDER BY run, key"
 
 
 class Link(msgspec.Struct):
@@ -66,36 +70,29 @@ def search(
 
 
 def load(tx: Tx, found: list[Run]) -> list[Full]:
-    """Runs with all they logged, in the order given: four statements however many there are."""
+    """Runs with all they logged, in the order given: a few statements however many there are."""
     known = experiments.by_seq(tx, {r.experiment for r in found})
     full = {r.seq: Full(r, known[r.experiment], [], [], [], []) for r in found}
     seqs = list(full)
-    m, p, g = tables.latest_metric.c, tables.param.c, tables.run_tag.c
-    for start in range(0, len(seqs), _CHUNK):
-        some = seqs[start : start + _CHUNK]
-        for seq, key, value, nan, at, step in _rows(tx, sa.select(m.run, m.key, m.value, m.nan, m.at, m.step).where(m.run.in_(some)).order_by(m.run, m.key)):
-            full[seq].metrics.append((key, value, nan, at, step))
-        for seq, key, value in _rows(tx, sa.select(p.run, p.key, p.value).where(p.run.in_(some)).order_by(p.run, p.key)):
-            full[seq].params.append((key, value))
-        for seq, key, value in _rows(tx, sa.select(g.run, g.key, g.value).where(g.run.in_(some)).order_by(g.run, g.key)):
-            full[seq].tags.append((key, value))
-        _links(tx, full, some)
+    these, marks = (dumps(seqs), "IN (SELECT value FROM json_each(?))") if tx.sqlite else (seqs, "= ANY(?)")
+    for seq, *metric in tx.raw(_METRICS.format(marks), (these,)).fetchall():
+        full[seq].metrics.append(tuple(metric))
+    for seq, key, value in tx.raw(_PARAMS.format(marks), (these,)).fetchall():
+        full[seq].params.append((key, value))
+    for seq, key, value in tx.raw(_TAGS.format(marks), (these,)).fetchall():
+        full[seq].tags.append((key, value))
+    _links(tx, full, these, marks)
     return list(full.values())
 
 
-def _rows(tx: Tx, statement: Any) -> Sequence[Any]:
-    """All at once: three times as fast as one by one."""
-    return tx.execute(statement).all()
-
-
-def _links(tx: Tx, full: dict[int, Full], seqs: list[int]) -> None:
-    k, d = tables.run_link.c, tables.dataset
-    rows = tx.execute(sa.select(k.run, k.kind, k.ref, k.step, k.tags).where(k.run.in_(seqs))).all()
-    refs = {int(row.ref) for row in rows if row.kind == "dataset"}
+def _links(tx: Tx, full: dict[int, Full], these: Any, marks: str) -> None:
+    rows = tx.raw(_LINKS.format(marks), (these,)).fetchall()
+    refs = {int(ref) for _, kind, ref, _, _ in rows if kind == "dataset"}
+    d = tables.dataset
     docs = {r.seq: {n: r._mapping[n] for n in DATASET} for r in tx.execute(sa.select(d).where(d.c.seq.in_(refs)))} if refs else {}
-    for row in rows:
-        doc = docs.get(int(row.ref), {}) if row.kind == "dataset" else {}
-        full[row.run].links.append(Link(row.kind, row.ref, row.step, row.tags, doc))
+    for run, kind, ref, step, tags in rows:
+        doc = docs.get(int(ref), {}) if kind == "dataset" else {}
+        full[run].links.append(Link(kind, ref, step, msgspec.json.decode(tags) if isinstance(tags, str) else tags, doc))
 
 
 DATASET = ("name", "digest", "source_type", "source", "schema", "profile")

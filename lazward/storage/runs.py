@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking.names import LOST, PARENT, RUN_NAME
 from lazward.domain.tracking.status import FAILED, RUNNING, SCHEDULED, TERMINAL, from_job
 from lazward.storage import experiments, tables
-from lazward.storage.db import Tx
+from lazward.storage.db import Tx, dumps
 from lazward.storage.experiments import Experiment
 from lazward.storage.tables import run as t
 
@@ -39,16 +38,19 @@ COLUMNS = [t.c[name] for name in Run.__struct_fields__]
 _ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
     tables.resource, tables.resource.c.key == t.c.workspace
 )
+_WRITABLE = "SELECT r.seq, r.stage FROM run r JOIN resource w ON w.key = r.workspace WHERE r.workspace = ? AND r.id = ?"
 _STATUS = sa.update(t).where(t.c.workspace == sa.bindparam("of"), t.c.id == sa.bindparam("run_id"))
 _RUNNING = _STATUS.values(
     status=sa.bindparam("status"), ended=None, started=sa.case((t.c.status == SCHEDULED, sa.bindparam("now")), else_=t.c.started)
 )
-_INSERT_SQLITE, _INSERT_POSTGRES = (kind.insert(t).on_conflict_do_nothing().returning(*COLUMNS) for kind in (sqlite, postgresql))
-_TAGS = sa.text("INSERT INTO run_tag (run, key, value) VALUES (:run, :key, :value) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value")
-_PARAMS = sa.text("INSERT INTO param (run, key, value) VALUES (:run, :key, :value)")
-_PARAM_VALUES = sa.select(tables.param.c.key, tables.param.c.value).where(
-    tables.param.c.run == sa.bindparam("run"), tables.param.c.key.in_(sa.bindparam("keys", expanding=True))
+_INSERT = (
+    'INSERT INTO run (workspace, id, experiment, name, status, stage, is_job, "user", parent, started) VALUES (?, ?, ?, ?, ?, \'active\', ?, ?, ?, ?) '
+    "ON CONFLICT DO NOTHING RETURNING seq"
 )
+_TAGS = "INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value"
+_PARAMS = "INSERT INTO param (run, key, value) VALUES (?, ?, ?)"
+_PARAM = "SELECT key, value FROM param WHERE run = ? AND key "
+_PARAM_SQLITE, _PARAM_POSTGRES = (_PARAM + these for these in ("IN (SELECT value FROM json_each(?))", "= ANY(?)"))
 
 
 def get(tx: Tx, key: str, id_: str) -> Run:
@@ -65,6 +67,12 @@ def active(tx: Tx, key: str, id_: str) -> Run:
     if found.stage != "active":
         raise invalid(f"The run {id_} must be in the 'active' state. Current state is {found.stage}.", "run_id")
     return found
+
+
+def writable(tx: Tx, key: str, id_: str) -> int:
+    """run.seq of the run to write to: active(), for what happens thousands of times a second."""
+    found = tx.raw(_WRITABLE, (key, id_)).fetchone()
+    return found[0] if found is not None and found[1] == "active" else active(tx, key, id_).seq
 
 
 def create(
@@ -111,7 +119,7 @@ def update(tx: Tx, key: str, id_: str, status: str | None, ended: float | None, 
         run.ended = ended if ended is not None else None if status == RUNNING else run.ended
     if name:
         run.name = name
-        tx.execute(_TAGS, {"run": run.seq, "key": RUN_NAME, "value": name})
+        tx.raw(_TAGS, (run.seq, RUN_NAME, name))
     tx.execute(sa.update(t).where(t.c.seq == run.seq).values(status=run.status, ended=run.ended, name=run.name))
     return run, experiments.by_seq(tx, {run.experiment})[run.experiment]
 
@@ -123,7 +131,7 @@ def give_up(tx: Tx, key: str, id_: str, ended: float, reason: str) -> bool:
     if found is None or found.is_job or found.status != RUNNING:
         return False
     tx.execute(sa.update(t).where(t.c.seq == found.seq).values(status=FAILED, ended=max(ended, found.started)))
-    tx.execute(_TAGS, {"run": found.seq, "key": LOST, "value": reason})
+    tx.raw(_TAGS, (found.seq, LOST, reason))
     return True
 
 
@@ -168,7 +176,7 @@ def delete_workspace(tx: Tx, workspace: str) -> None:
 
 
 def _purge(tx: Tx, seqs: sa.Select[Any]) -> None:
-    for table in (tables.metric, tables.latest_metric, tables.param, tables.run_tag, tables.run_link):
+    for table in (tables.metric, tables.latest_metric, tables.metric_sketch, tables.param, tables.run_tag, tables.run_link):
         tx.execute(sa.delete(table).where(table.c.run.in_(seqs)))
     tx.execute(sa.delete(t).where(t.c.seq.in_(seqs)))
 
@@ -180,50 +188,49 @@ def children(tx: Tx, key: str, id_: str) -> list[tuple[Run, Experiment]]:
     return [(r, known[r.experiment]) for r in rows]
 
 
-def log_params(tx: Tx, run: Run, params: Sequence[tuple[str, str]]) -> None:
-    """Adds params; one that is there keeps its value, and another value for it is refused."""
+def log_params(tx: Tx, seq: int, id_: str, params: Sequence[tuple[str, str]]) -> None:
+    """Adds params to run.seq; one that is there keeps its value, and another value for it is refused."""
     if not params:
         return
-    there = {row.key: row.value for row in tx.execute(_PARAM_VALUES, {"run": run.seq, "keys": [k for k, _ in params]})}
+    keys = [k for k, _ in params]
+    there = dict(tx.raw(_PARAM_SQLITE, (seq, dumps(keys))) if tx.sqlite else tx.raw(_PARAM_POSTGRES, (seq, keys)))
     changed = [{"key": k, "old_value": there[k][:500], "new_value": v[:500]} for k, v in params if there.get(k, v) != v]
     if len(changed) == 1 and len(params) == 1:
         raise invalid(
             f"Changing param values is not allowed. Param with key='{changed[0]['key']}' was already logged with value='{changed[0]['old_value']}' "
-            f"for run ID='{run.id}'. Attempted logging new value '{changed[0]['new_value']}'.", "value",
+            f"for run ID='{id_}'. Attempted logging new value '{changed[0]['new_value']}'.", "value",
         )
     if changed:
-        raise invalid(f"Changing param values is not allowed. Params were already logged='{changed}' for run ID='{run.id}'.", "params")
-    new = [{"run": run.seq, "key": k, "value": v} for k, v in params if k not in there]
-    if new:
-        tx.execute(_PARAMS, new)
+        raise invalid(f"Changing param values is not allowed. Params were already logged='{changed}' for run ID='{id_}'.", "params")
+    tx.raw_many(_PARAMS, [(seq, k, v) for k, v in params if k not in there])
 
 
 def log_param(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
-    log_params(tx, active(tx, key, id_), [(name, value)])
+    log_params(tx, writable(tx, key, id_), id_, [(name, value)])
 
 
 def set_tags(tx: Tx, workspace: str, run_id: str, tags: dict[str, str], now: float) -> None:
     """The tags of a job, told to its run whatever stage that is in; nothing when somebody has purged the run."""
     found = tx.execute(_ONE, {"workspace": workspace, "id": run_id}).first()
     if found is not None:
-        write_tags(tx, Run(*found), tags.items())
+        write_tags(tx, found.seq, tags.items())
 
 
-def write_tags(tx: Tx, run: Run, tags: Iterable[tuple[str, str]]) -> None:
-    """Sets tags, the last of equal keys winning. Some of them are facts of the run as well: its name, what it is nested in."""
+def write_tags(tx: Tx, seq: int, tags: Iterable[tuple[str, str]]) -> None:
+    """Sets tags of run.seq, the last of equal keys winning. Some of them are facts of the run as well: its name, what it is nested in."""
     wanted = dict(tags)
     if wanted.get(RUN_NAME) == "":
         del wanted[RUN_NAME]  # a run always has a name
     if not wanted:
         return
-    tx.execute(_TAGS, [{"run": run.seq, "key": k, "value": v} for k, v in wanted.items()])
+    tx.raw_many(_TAGS, [(seq, k, v) for k, v in wanted.items()])
     facts = {column: wanted[tag] for tag, column in ((RUN_NAME, "name"), (PARENT, "parent")) if tag in wanted}
     if facts:
-        tx.execute(sa.update(t).where(t.c.seq == run.seq).values(**facts))
+        tx.execute(sa.update(t).where(t.c.seq == seq).values(**facts))
 
 
 def set_tag(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
-    write_tags(tx, active(tx, key, id_), [(name, value)])
+    write_tags(tx, writable(tx, key, id_), [(name, value)])
 
 
 def delete_tag(tx: Tx, key: str, id_: str, name: str) -> None:
@@ -248,18 +255,15 @@ def _insert(
 ) -> Run:
     """again: the run that is there already is as good."""
     wanted = {**dict(tags), RUN_NAME: name}
-    values = {
-        "workspace": key, "id": id_, "experiment": experiment.seq, "name": name, "status": status, "stage": "active", "is_job": is_job, "user": user,
-        "parent": wanted.get(PARENT), "started": started,
-    }
-    made = tx.execute(_INSERT_SQLITE if tx.sqlite else _INSERT_POSTGRES, values).first()
+    parent = wanted.get(PARENT)
+    made = tx.raw(_INSERT, (key, id_, experiment.seq, name, status, is_job, user, parent, started)).fetchone()
     if made is None:
         found = tx.execute(_ONE, {"workspace": key, "id": id_}).first() if again else None
         if found is None:
             raise _taken(id_)
         return Run(*found)
-    tx.execute(_TAGS, [{"run": made.seq, "key": k, "value": v} for k, v in wanted.items()])
-    return Run(*made)
+    tx.raw_many(_TAGS, [(made[0], k, v) for k, v in wanted.items()])
+    return Run(made[0], id_, experiment.seq, name, status, "active", is_job, user, parent, started, None)
 
 
 def _taken(id_: str) -> MlflowError:

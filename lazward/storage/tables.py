@@ -220,7 +220,19 @@ latest_metric = _table(  # newest by (step, at, value), so that lists never read
     C("nan", B, nullable=False),
     C("low", F),
     C("high", F),
+    C("sketched", I, nullable=False, default=-1, server_default="-1"),  # time up to which there are sketches
+    C("tail", I, nullable=False, default=0, server_default="0"),  # values behind them, about
     sqlite_with_rowid=False,
+)
+metric_sketch = _table(  # of long curves, for charts (metric_sketches.py); can be made anew from metric at any time
+    "metric_sketch",
+    C("run", Seq, primary_key=True, autoincrement=False),
+    C("key", S, primary_key=True),
+    C("upto", I, primary_key=True),  # milliseconds: the last time in it
+    C("count", I, nullable=False),  # values it stands for
+    C("low_step", I, nullable=False),
+    C("high_step", I, nullable=False),
+    C("points", sa.LargeBinary, nullable=False),  # msgpack [[at, step, value, nan], ...]
 )
 param = _table(
     "param",

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from lazward.apps import http_server
-from lazward.apps.http_server import Server
+from lazward.apps.http_server import JOINED, OneWrite, Server
 from tests.live import make_certificate
 
 GRACE_S = 10
@@ -160,3 +160,64 @@ def test_an_answer_that_is_still_on_its_way_is_not_cut(ending: Ending) -> None:
     ending.begins()
     assert len(answer.read()) == len(BIG) - 1
     assert ending.stops()
+
+
+class Written:
+    """A transport that remembers what was written, piece by piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+class TestOneWrite:
+    async def test_head_and_body_go_together(self):
+        to = Written()
+        transport = OneWrite(to, asyncio.get_running_loop())
+        transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        transport.write(b"body")
+        transport.write(b"more")
+        await asyncio.sleep(0)
+        assert to.pieces == [b"HTTP/1.1 200 OK\r\n\r\nbody", b"more"]
+
+    async def test_a_head_whose_body_takes_its_time_does_not_wait_for_it(self):
+        to = Written()
+        transport = OneWrite(to, asyncio.get_running_loop())
+        transport.write(b"head")
+        assert to.pieces == []
+        await asyncio.sleep(0)
+        transport.write(b"body")
+        assert to.pieces == [b"head", b"body"]
+
+    async def test_nothing_is_lost_when_it_closes(self):
+        to = Written()
+        transport = OneWrite(to, asyncio.get_running_loop())
+        transport.write(b"head")
+        transport.close()
+        await asyncio.sleep(0)
+        assert to.pieces == [b"head"] and transport.is_closing()
+
+    async def test_what_allows_a_client_to_go_on_goes_at_once(self):
+        to = Written()
+        transport = OneWrite(to, asyncio.get_running_loop())
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert len(to.pieces) == 1
+        transport.write(b"head")
+        transport.write(b"body")
+        assert to.pieces[1:] == [b"headbody"]
+
+    async def test_a_large_body_is_not_copied(self):
+        to = Written()
+        transport = OneWrite(to, asyncio.get_running_loop())
+        transport.write(b"head")
+        transport.write(body := b"x" * (JOINED + 1))
+        assert to.pieces[0] == b"head" and to.pieces[1] is body

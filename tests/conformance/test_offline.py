@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lazward.execution.client_plugin import installed
-from lazward.storage import metrics, run_search
+from lazward.storage import metric_history, run_search
 from lazward.storage.tables import run as runs
 from tests.apps.tracking_app import PLAIN
 from tests.conformance.client_environments import MLFLOW_2, NEWEST_MLFLOW, python_with
@@ -44,7 +44,7 @@ def everything(server: Server, experiment: str) -> dict[str, Any]:
             tags["mlflow.parentRunId"] = next(n for n, i in ids.items() if i == tags["mlflow.parentRunId"])
         histories = {}
         for metric in full.metrics:
-            points, _ = server.db.read_now(metrics.history, KEY, id_, metric[0], None, None)
+            points, _ = server.db.read_now(metric_history.history, KEY, id_, metric[0], None, None)
             histories[metric[0]] = [(p.step, "nan" if p.nan else p.value) for p in points]
         outputs = [(link.kind, link.step) for link in full.links]
         out[name] = {

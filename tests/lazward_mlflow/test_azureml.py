@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lazward.execution.client_plugin import installed
-from lazward.storage import metrics, run_search, runs
+from lazward.storage import metric_history, run_search, runs
 from tests.conformance.tracking_server import TOKEN, serve
 from tests.lazward_mlflow.conftest import World
 from tests.lazward_mlflow.proxy import CUT, HANG, PASS, REFUSE, Proxy
@@ -60,7 +60,7 @@ def test_from_a_laptop(world, network, fault):
     full = world.server.db.read_now(run_search.one, KEY, run)
     assert full.run.status == "FINISHED" and {m[0] for m in full.metrics} == {"m", "later"}
     assert files(world, run) == {"before.txt": 6, "many/a%41 b.txt": 1, "many/sub/c.txt": 2, "a%41 b.txt": 1}
-    points, _ = world.server.db.read_now(metrics.history, KEY, run, "m", None, None)
+    points, _ = world.server.db.read_now(metric_history.history, KEY, run, "m", None, None)
     assert [p.step for p in points] == [0, 1, 2, 3]
     remote.end()
 

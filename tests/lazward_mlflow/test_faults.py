@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bench.server import until
-from lazward.storage import metrics, run_search, tasks
+from lazward.storage import metric_history, run_search, tasks
 from tests.conformance.tracking_server import TOKEN
 from tests.lazward_mlflow.proxy import BUSY, CUT, HANG, LATE, LOST, PASS, REFUSE
 from tests.storage.tracking_data import KEY
@@ -21,7 +21,7 @@ def remote(world):
 
 
 def history(world, run: str, key: str) -> list[tuple[int, float]]:
-    points, _ = world.server.db.read_now(metrics.history, KEY, run, key, None, None)
+    points, _ = world.server.db.read_now(metric_history.history, KEY, run, key, None, None)
     return [(p.step, p.value) for p in points]
 
 

@@ -15,7 +15,7 @@ from lazward.domain.tracking.names import Metric
 from lazward.orchestration import job_attempts, jobs
 from lazward.orchestration.admission import Admission
 from lazward.orchestration.jobs import request_cancel
-from lazward.storage import metrics, runs
+from lazward.storage import metric_history, metrics, runs
 from tests.orchestration.place import HOME
 from tests.orchestration.test_jobs import begun, keeper_of
 from tests.orchestration.test_pipelines import component, node, pipeline, steps
@@ -118,7 +118,7 @@ class TestRetries:
         place.db.write_now(metrics.log, HOME.lower(), "a", [Metric("loss", 1000, 0, 0.5)])
         (tmp_path / "go").touch()
         assert (await place.over("a"))["status"] == "Completed"
-        points, _ = place.db.read_now(metrics.history, HOME.lower(), "a", "loss", None, None)
+        points, _ = place.db.read_now(metric_history.history, HOME.lower(), "a", "loss", None, None)
         assert [p.value for p in points] == [0.5]
 
     async def test_each_rank_has_its_logs(self, place, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.tracking.names import Metric
-from lazward.storage import metrics, run_search, tables
+from lazward.storage import metric_history, metrics, run_search, tables
 from tests.storage.tracking_data import KEY, OTHER, make_run, make_workspaces, value
 
 INF = math.inf
@@ -28,7 +28,7 @@ def latest(db, id_="r1"):
 
 
 def history(db, key="m", limit=None, token=None):
-    points, token = db.read_now(metrics.history, KEY, "r1", key, limit, token)
+    points, token = db.read_now(metric_history.history, KEY, "r1", key, limit, token)
     return [(p.at, p.step, p.value, p.nan) for p in points], token
 
 
@@ -65,7 +65,7 @@ def test_latest_low_high_and_history_are_what_a_list_would_say(db, batches):
         assert (found[4], found[3], found[1]) == (best.step, best.at, best.value)
         numbers = [m.value for m in mine if not m.nan]
         assert db.read_now(extremes, key) == ((min(numbers), max(numbers)) if numbers else (None, None))
-        stored, _ = db.read_now(metrics.history, KEY, run, key, None, None)
+        stored, _ = db.read_now(metric_history.history, KEY, run, key, None, None)
         assert [(p.at, p.step, p.value, p.nan) for p in stored] == sorted({(m.at, m.step, m.value, m.nan) for m in mine})
 
 
@@ -116,13 +116,13 @@ def test_bulk_reads_go_by_run(db):
     make_run(db, "a1")
     for run in ("r1", "a1"):
         db.write_now(metrics.log, KEY, run, [value("m", float(i), step=i, at=i) for i in range(5)])
-    assert [(p.run, p.step) for p in db.read_now(metrics.history_bulk, KEY, ["r1", "a1"], "m", 7)] == [("a1", i) for i in range(5)] + [("r1", 0), ("r1", 1)]
+    assert [(p.run, p.step) for p in db.read_now(metric_history.history_bulk, KEY, ["r1", "a1"], "m", 7)] == [("a1", i) for i in range(5)] + [("r1", 0), ("r1", 1)]
 
 
 @pytest.mark.parametrize(("count", "limit"), [(1, 1), (10, 3), (1000, 100), (7, 100), (1000, 1), (1000, 2)])
 def test_samples_are_even_and_keep_the_ends(db, count, limit):
     db.write_now(metrics.log, KEY, "r1", [value("m", float(i), step=i, at=i) for i in range(count)])
-    steps = [p.step for p in db.read_now(metrics.sampled, KEY, ["r1"], "m", limit, None, None)]
+    steps = [p.step for p in db.read_now(metric_history.sampled, KEY, ["r1"], "m", limit, None, None)]
     assert len(steps) == min(limit, count)
     assert steps == sorted(set(steps))
     assert steps[-1] == count - 1
@@ -133,10 +133,10 @@ def test_samples_are_even_and_keep_the_ends(db, count, limit):
 
 def test_samples_of_a_range(db):
     db.write_now(metrics.log, KEY, "r1", [value("m", float(i), step=i, at=i) for i in range(100)])
-    assert [p.step for p in db.read_now(metrics.sampled, KEY, ["r1"], "m", 1000, 10, 12)] == [10, 11, 12]
-    assert db.read_now(metrics.sampled, KEY, ["r1"], "m", 10, 200, 300) == []
+    assert [p.step for p in db.read_now(metric_history.sampled, KEY, ["r1"], "m", 1000, 10, 12)] == [10, 11, 12]
+    assert db.read_now(metric_history.sampled, KEY, ["r1"], "m", 10, 200, 300) == []
     with pytest.raises(MlflowError, match="end_step"):
-        db.read_now(metrics.sampled, KEY, ["r1"], "m", 10, 3, 2)
+        db.read_now(metric_history.sampled, KEY, ["r1"], "m", 10, 3, 2)
 
 
 def test_other_workspaces_and_unknown_models(db):
@@ -168,6 +168,6 @@ class TestExtents:
         make_run(db, "r3")
         db.write_now(metrics.log, KEY, "r1", [Metric("m", 10, 0, 3.0), Metric("m", 20, 1, -1.0), Metric("m", 30, 2, 2.0), Metric("other", 40, 9, 9.0)])
         db.write_now(metrics.log, KEY, "r2", [Metric("m", 10, 0, 0.0, nan=True)])
-        found = db.read_now(metrics.extents, KEY, ["r1", "r2", "r3", "nobody"], "m")
-        assert found == {"r1": metrics.Extent(2, 30, 2.0, -1.0, 3.0), "r2": metrics.Extent(0, 10, 0.0, None, None)}
-        assert db.read_now(metrics.extents, KEY, ["r2"], "other") == {}
+        found = db.read_now(metric_history.extents, KEY, ["r1", "r2", "r3", "nobody"], "m")
+        assert found == {"r1": metric_history.Extent(2, 30, 2.0, -1.0, 3.0), "r2": metric_history.Extent(0, 10, 0.0, None, None)}
+        assert db.read_now(metric_history.extents, KEY, ["r2"], "other") == {}

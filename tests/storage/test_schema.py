@@ -2,8 +2,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from lazward.storage import schema, tasks
+from lazward.storage import metric_history, metrics, schema, tasks
 from lazward.storage.db import Database
+from tests.storage.tracking_data import KEY, make_run, make_workspaces, value
 
 
 def test_the_head_is_the_newest_migration():
@@ -32,4 +33,24 @@ class TestUpgrade:
         assert (held.id, held.state) == (task_id, {"phase": "x"})
         db.write_now(tasks.enqueue, "k", "s", {}, clock())
         assert db.write_now(tasks.finish, held, "Succeeded", clock()) == "InProgress"
+        db.close()
+
+    def test_of_one_made_before_long_curves_had_sketches(self, database_url, clock):
+        db = Database(database_url)
+        schema.upgrade(db)
+        make_workspaces(db)
+        make_run(db, "r1")
+        db.write_now(metrics.log, KEY, "r1", [value("m", 1.0)])
+
+        def old(tx) -> None:
+            for statement in ("alter table latest_metric drop column tail", "alter table latest_metric drop column sketched", "drop table metric_sketch", "update alembic_version set version_num = '0002'"):
+                tx.execute(sa.text(statement))
+
+        db.write_now(old)
+        db.close()
+        db = Database(database_url)
+        schema.upgrade(db)
+        assert schema.is_current(db)
+        db.write_now(metrics.log, KEY, "r1", [value("m", 2.0, step=1)])
+        assert [p.value for p in db.read_now(metric_history.sampled, KEY, ["r1"], "m", 10, None, None)] == [1.0, 2.0]
         db.close()

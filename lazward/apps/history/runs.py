@@ -17,7 +17,7 @@ from lazward.contract.errors import ArmError, bad_request, not_found
 from lazward.contract.ids import ResourceId
 from lazward.domain.tracking.names import NOTE, RUN_NAME, check_value
 from lazward.domain.tracking.status import to_history
-from lazward.storage import experiments, metrics, run_search, runs
+from lazward.storage import experiments, metric_history, run_search, runs
 from lazward.storage.db import Tx
 from lazward.storage.run_search import Full
 
@@ -121,7 +121,7 @@ async def patch(ctx: Context) -> Response:
             tags[RUN_NAME] = change.display_name
         if change.description is not None:
             tags[NOTE] = change.description
-        runs.write_tags(tx, run, tags.items())
+        runs.write_tags(tx, run.seq, tags.items())
         if change.hidden is not None and not run.is_job:  # a job is archived, in its document; a run alone goes into the bin
             if change.hidden:
                 runs.delete(tx, workspace.key, run.id, ctx.now)
@@ -200,9 +200,9 @@ async def run_metrics(ctx: Context) -> Response:
     """Every metric with its values, in the order they were logged."""
     workspace, run = workspace_of(ctx), ctx.params["run"]
 
-    def load(tx: Tx) -> list[tuple[str, list[metrics.Point]]]:
+    def load(tx: Tx) -> list[tuple[str, list[metric_history.Point]]]:
         full = run_search.one(tx, workspace.key, run)
-        return [(m[0], metrics.sampled(tx, workspace.key, [run], m[0], 1000, None, None)) for m in full.metrics]
+        return [(m[0], metric_history.sampled(tx, workspace.key, [run], m[0], 1000, None, None)) for m in full.metrics]
 
     return json_response({"value": [
         {

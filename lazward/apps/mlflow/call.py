@@ -19,11 +19,12 @@ _STAGES = {1: ("active",), 2: ("deleted",), 3: ("active", "deleted"), "ACTIVE_ON
 
 
 class Call:
-    """plain: the client is MLflow's own, which gets mlflow-artifacts: URIs; otherwise the azureml plugin, which gets azureml:// ones."""
+    """plain: the client is MLflow's own, which gets mlflow-artifacts: URIs; otherwise the azureml plugin, which gets azureml:// ones.
+    args: the members of the body or query; for calls with Rpc.plain perhaps an instance of that."""
 
     __slots__ = ("args", "ctx", "key", "path", "plain", "workspace")
 
-    def __init__(self, ctx: Context, workspace: ResourceId, plain: bool, args: dict[str, Any], path: dict[str, str]):
+    def __init__(self, ctx: Context, workspace: ResourceId, plain: bool, args: Any, path: dict[str, str]):
         self.ctx = ctx
         self.workspace = workspace
         self.key = workspace.key

@@ -6,10 +6,12 @@ workspace whose name is unique; all of them see the same data. Only the artifact
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 from starlette.responses import Response
 
 from lazward import __version__
@@ -61,7 +63,7 @@ async def handle(ctx: Context) -> Response:
     rpc, path = RPC.get((method, rest)), {}
     if rpc is None:
         rpc, path = _by_path(BY_PATH, method, rest)
-    call, fn = await _admit(ctx, rpc, await _arguments(ctx) if rpc else {}, path)
+    call, fn = await _admit(ctx, rpc, await _arguments(ctx, rpc) if rpc else {}, path)
     answer = await fn(call)
     return answer if isinstance(answer, Response) else json_response(answer)
 
@@ -69,7 +71,7 @@ async def handle(ctx: Context) -> Response:
 async def handle_multipart(ctx: Context) -> Response:
     await ctx.authenticate()
     rpc, path = _by_path(PROXIED, ctx.request.method, "mpu/" + ctx.params["rest"])
-    call, fn = await _admit(ctx, rpc, await _arguments(ctx) if rpc else {}, path)
+    call, fn = await _admit(ctx, rpc, await _arguments(ctx, rpc) if rpc else {}, path)
     return await fn(call)
 
 
@@ -98,7 +100,7 @@ def server_info() -> Response:
     })
 
 
-async def _admit(ctx: Context, rpc: Rpc | None, args: dict[str, Any], path: dict[str, str]) -> tuple[Call, Handler]:
+async def _admit(ctx: Context, rpc: Rpc | None, args: Any, path: dict[str, str]) -> tuple[Call, Handler]:
     """The call and its handler, once the caller is allowed to have it run; 404 for what is no call."""
     if rpc is None:
         await ctx.authenticate()
@@ -131,10 +133,13 @@ async def _only_of_name(ctx: Context, action: str, name: str) -> ResourceId:
     return parse(found[0])
 
 
-async def _arguments(ctx: Context) -> dict[str, Any]:
-    """Body or query, as MLflow's protobuf JSON."""
+async def _arguments(ctx: Context, rpc: Rpc) -> Any:
+    """Body or query, as MLflow's protobuf JSON; an instance of rpc.plain where the body is one."""
     if ctx.request.method in ("GET", "HEAD"):
         return _query(ctx)
+    if rpc.plain is not None and b"\\u0000" not in (body := await ctx.body()):
+        with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return rpc.plain.decode(body)
     args = await ctx.json()
     if not isinstance(args, dict):
         raise invalid("The request body must be a JSON object.", "body")

@@ -17,7 +17,7 @@ from lazward.domain.tracking import names
 from lazward.domain.tracking.filter import RUNS, parse_filter, parse_orders
 from lazward.domain.tracking.status import RUNNING, TERMINAL, parse_status
 from lazward.orchestration import run_watch
-from lazward.storage import logged_models, metrics, run_search, runs
+from lazward.storage import logged_models, metric_history, metrics, run_search, runs
 from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
 
@@ -123,6 +123,11 @@ def _artifact_uri(call: Call, run: Any, experiment: Any) -> Any:
 
 
 async def log_metric(call: Call) -> Json:
+    if isinstance(call.args, names.PlainLogged):
+        run_id = names.check_run_id(call.args.run_id or call.args.run_uuid)
+        names.check_key(call.args.key)
+        await call.write(metrics.log, run_id, [names.plain_metric(call.args)])
+        return {}
     await call.write(metrics.log, call.run_id(), [names.check_metric(call.args)])
     return {}
 
@@ -134,6 +139,13 @@ async def log_param(call: Call) -> Json:
 
 
 async def log_batch(call: Call) -> Json:
+    if isinstance(call.args, names.PlainBatch):
+        batch = call.args
+        names.check_batch(batch.metrics, batch.params, batch.tags)
+        pairs = names.pairs(batch.params, "params")
+        names.check_unique_params(pairs)
+        await call.write(metrics.log_batch, names.check_run_id(batch.run_id), names.plain_metrics(batch.metrics), pairs, names.pairs(batch.tags, "tags"))
+        return {}
     raw, params, tags = call.items("metrics"), call.items("params"), call.items("tags")
     names.check_batch(raw, params, tags)
     checked = names.check_metrics(raw)
@@ -143,9 +155,10 @@ async def log_batch(call: Call) -> Json:
     return {}
 
 
-def batch_right(args: dict[str, Any]) -> str:
+def batch_right(args: Any) -> str:
     """A batch of metrics alone needs no more than writing metrics."""
-    return "experiments/runs/write" if args.get("params") or args.get("tags") else "metrics/resource/write"
+    more = args.params or args.tags if isinstance(args, names.PlainBatch) else args.get("params") or args.get("tags")
+    return "experiments/runs/write" if more else "metrics/resource/write"
 
 
 async def set_tag(call: Call) -> Json:
@@ -217,7 +230,7 @@ def _record_model(tx: Tx, key: str, run_id: str, model: dict[str, Any]) -> None:
     flavors = model["flavors"] if isinstance(model["flavors"], dict) else {}
     kept["flavors"] = {name: {k: v for k, v in f.items() if k != "config"} if isinstance(f, dict) else f for name, f in flavors.items()}
     value = names.check_value(json.dumps([*(before if isinstance(before, list) else []), kept]), names.MODEL_HISTORY)
-    runs.write_tags(tx, run, [(names.MODEL_HISTORY, value)])
+    runs.write_tags(tx, run.seq, [(names.MODEL_HISTORY, value)])
 
 
 async def history(call: Call) -> Json:
@@ -225,7 +238,7 @@ async def history(call: Call) -> Json:
     if limit is not None and limit <= 0:
         raise invalid(f"Invalid value {limit} for parameter 'max_results' supplied. It must be a positive integer.", "max_results")
     key = call.required("metric_key")
-    found, token = await call.read(metrics.history, call.run_id(), key, limit, call.text("page_token") or None)
+    found, token = await call.read(metric_history.history, call.run_id(), key, limit, call.text("page_token") or None)
     return {"metrics": [shapes.point(key, p) for p in found]} | ({"next_page_token": token} if token else {})
 
 
@@ -233,7 +246,7 @@ async def history_bulk(call: Call) -> Json:
     ids = _bulk_ids(call, "run_id")
     limit = min(call.integer("max_results", MAX_HISTORY) or MAX_HISTORY, MAX_HISTORY)
     key = call.required("metric_key")
-    found = await call.read(metrics.history_bulk, ids, key, max(limit, 1))
+    found = await call.read(metric_history.history_bulk, ids, key, max(limit, 1))
     return {"metrics": [shapes.point(key, p) | {"run_id": p.run} for p in found]}
 
 
@@ -242,7 +255,7 @@ async def history_interval(call: Call) -> Json:
     if (first is None) != (last is None):
         raise invalid("If either start step or end step are specified, both must be specified.", "start_step")
     key = call.required("metric_key")
-    found = await call.read(metrics.sampled, _bulk_ids(call, "run_ids"), key, call.limit(2500, 2500), first, last)
+    found = await call.read(metric_history.sampled, _bulk_ids(call, "run_ids"), key, call.limit(2500, 2500), first, last)
     return {"metrics": [shapes.point(key, p) | {"run_id": p.run} for p in found]}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from lazward.apps.mlflow.call import Call
 from lazward.storage.experiments import Experiment
 from lazward.storage.logged_models import FullModel
-from lazward.storage.metrics import Point
+from lazward.storage.metric_history import Point
 from lazward.storage.run_search import Full, Link
 from lazward.storage.runs import Run
 

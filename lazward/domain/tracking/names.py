@@ -53,6 +53,48 @@ class Metric(msgspec.Struct, frozen=True):
         return self.step, self.at, self.value
 
 
+class PlainMetric(msgspec.Struct, forbid_unknown_fields=True):
+    """A metric as nearly all are sent. What has other members, or writes its numbers as text, does not decode as this and goes the long
+    way, through check_metric."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int = 0
+
+
+class PlainBatch(msgspec.Struct, forbid_unknown_fields=True):
+    run_id: str
+    metrics: list[PlainMetric]
+    params: list[Any] = []
+    tags: list[Any] = []
+
+
+class PlainLogged(PlainMetric):
+    """One metric with its run."""
+
+    run_id: str = ""
+    run_uuid: str = ""
+
+
+def plain_metric(m: PlainMetric, path: str = "") -> Metric:
+    """check_metric, for what decoded as plain."""
+    if not (0 <= m.timestamp < INT64 and -INT64 <= m.step < INT64):
+        return check_metric(msgspec.to_builtins(m), path)  # which says what is wrong with it
+    return Metric(m.key, m.timestamp, m.step, m.value)
+
+
+def plain_metrics(items: list[PlainMetric]) -> list[Metric]:
+    """check_metrics, for what decoded as plain."""
+    known: set[str] = set()
+    out: list[Metric] = []
+    for index, m in enumerate(items):
+        if m.key not in known:
+            known.add(check_key(m.key, f"metrics[{index}].key"))
+        out.append(plain_metric(m, f"metrics[{index}]"))
+    return out
+
+
 def check_key(name: Any, path: str = "key") -> str:
     """A metric, param or tag key: a path-like name that stays what it is when taken for a file name."""
     if not isinstance(name, str) or not name:

@@ -1,0 +1,1 @@
+"""Tracking servers side by side; __main__.py says what is measured."""
