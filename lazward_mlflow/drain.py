@@ -108,7 +108,8 @@ class Drain:
     def _run(self, alone: bool) -> None:
         batches: dict[tuple[str, str], Batch] = {}
         count, after = 0, self.at
-        for after, record in read(self.place.journal, self.at):
+        for place, record in read(self.place.journal, self.at):
+            before, after = after, place
             count += 1
             if record is None:
                 self._refuse({}, 0, f"the line before byte {after} of the journal is damaged")
@@ -126,6 +127,8 @@ class Drain:
                     continue
                 record = None
             self._send_all(batches)
+            if count > 1 and record is not None:
+                self._reached(before)
             kept = record is not None and not self._send_one(record, last=alone)
             self._reached(after)
             if record is not None and "f" in record and not kept:  # not before the place is noted: it would be missed if we were killed here

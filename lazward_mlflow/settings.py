@@ -37,7 +37,7 @@ def wanted(environ: Mapping[str, str]) -> bool:
 
 def default_folder(environ: Mapping[str, str]) -> str:
     asked = environ.get("LAZWARD_SPOOL_DIR")
-    return os.path.abspath(os.path.expanduser(asked or os.path.join("~", ".lazward", "spool")))
+    return os.path.abspath(os.path.expanduser(asked or os.path.join("~", ".lazward-spool")))
 
 
 def say(text: str) -> None:

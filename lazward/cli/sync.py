@@ -13,7 +13,7 @@ def sync(folder: str = "", /, *, to: str = "", dry_run: bool = False, again: boo
     Parameters
     ----------
     folder
-        What to send: LAZWARD_SPOOL_DIR (by default ~/.lazward/spool), or a folder in it.
+        What to send: LAZWARD_SPOOL_DIR (by default ~/.lazward-spool), or a folder in it.
     to
         Tracking URI of another server, or workspace, than the one that was logged to.
     dry_run
