@@ -81,7 +81,16 @@ def own_id(name: str, body: dict[str, Any]) -> str | None:
         return f"m-{uuid.uuid4().hex}"
     if name == "traces" and "trace" not in body:
         return f"tr-{uuid.uuid4().hex}"
+    if name.startswith("traces/") and name.endswith("/assessments"):
+        return f"a-{uuid.uuid4().hex}"
     return None
+
+
+def with_id(name: str, body: dict[str, Any], own: str) -> dict[str, Any]:
+    """The body with that id, in a member of ours (which MLflow's server ignores) or, of an assessment, where MLflow has one."""
+    if name.endswith("/assessments"):
+        return {**body, "assessment": {"assessment_id": own, **(body.get("assessment") or {})}}
+    return {**body, "lazward_id": own}
 
 
 def made_id(name: str, answer: dict[str, Any]) -> str | None:
@@ -93,6 +102,8 @@ def made_id(name: str, answer: dict[str, Any]) -> str | None:
             return answer["experiment_id"]
         if name == "logged-models":
             return answer["model"]["info"]["model_id"]
+        if name.endswith("/assessments"):
+            return answer["assessment"]["assessment_id"]
         if name == "traces" and "trace_info" in answer:
             return answer["trace_info"]["request_id"]
     except (KeyError, TypeError):

@@ -80,6 +80,7 @@ class Drain:
         self.told = told
         self.state = place.state()
         self.sent, self.refused, self.bytes = 0, 0, 0
+        self._missed = False
 
     @property
     def at(self) -> int:
@@ -131,12 +132,31 @@ class Drain:
                 self._reached(before)
             kept = record is not None and not self._send_one(record, last=alone)
             self._reached(after)
-            if record is not None and "f" in record and not kept:  # not before the place is noted: it would be missed if we were killed here
-                _remove(os.path.join(self.place.files, os.path.basename(str(record["f"]))))
+            if record is not None and not kept:  # not before the place is noted: it would be missed if we were killed here
+                self._remove_file(record)
             count = 0
         self._send_all(batches)
         if count:
             self._reached(after)
+        if self._missed:
+            self._second_chance()
+
+    def _second_chance(self) -> None:
+        """What threads log side by side is kept in the order in which they came to it: what something was said about may be made by a
+        later call. So what was not found is looked for once more, at the end."""
+        waiting, left = self.place.refused(), []
+        try:
+            while waiting:
+                one = waiting[0]
+                if one["status"] != 404 or self._settle(one["call"]) is not None:
+                    left.append(one)
+                else:
+                    self.refused -= 1
+                    self._remove_file(one["call"])
+                waiting.pop(0)
+        finally:
+            self.place.keep_refused(left + waiting)
+        self._missed = False
 
     def _reached(self, after: int) -> None:
         self.state["at"] = after
@@ -162,6 +182,11 @@ class Drain:
 
     def _send_one(self, record: dict[str, Any], last: bool = False) -> bool:
         """False when it was refused. last: the server has failed at it often enough."""
+        refusal = self._settle(record, last)
+        return refusal is None or self._refuse(record, *refusal)
+
+    def _settle(self, record: dict[str, Any], last: bool = False) -> tuple[int, str] | None:
+        """None when it is done, else the status and the reason of the refusal."""
         name = calls.name_of(record["p"])
         path = self._rename(record["p"])
         try:
@@ -175,13 +200,13 @@ class Drain:
             if not last or away.status not in (500, 501) or not self._is_well():
                 raise
             self.state.pop("faults", None)
-            return self._refuse(record, away.status, f"the server fails at it, and at nothing else: {away}")
+            return away.status, f"the server fails at it, and at nothing else: {away}"
         if status < 300:
             self._named(record, name, answer)
         elif not self._is_done(record, name, status, answer):
-            return self._refuse(record, status, answer.decode("utf-8", "replace"))
+            return status, answer.decode("utf-8", "replace")
         self._done(1)
-        return True
+        return None
 
     def _send_file(self, record: dict[str, Any], path: str) -> tuple[int, bytes]:
         local = os.path.join(self.place.files, os.path.basename(str(record["f"])))  # whoever wrote the journal: nothing but its own files
@@ -197,6 +222,13 @@ class Drain:
         if status < 300:
             self.bytes += size
         return status, answer
+
+    def _remove_file(self, record: dict[str, Any]) -> None:
+        try:
+            if "f" in record:
+                os.unlink(os.path.join(self.place.files, os.path.basename(str(record["f"]))))
+        except OSError:
+            pass
 
     def _say(self, method: str, path: str, body: Any, headers: Any = None) -> tuple[int, bytes]:
         raw = None if body is None else self._rename(json.dumps(body)).encode()
@@ -253,7 +285,7 @@ class Drain:
         if name == "runs/create":
             path = record["p"].replace("runs/create", "runs/get")
             return self._say("GET", f"{path}?run_id={record['o']}", None)[0] < 300
-        return False
+        return name.endswith("/assessments")
 
     def _done(self, count: int) -> None:
         self.sent += count
@@ -262,6 +294,7 @@ class Drain:
 
     def _refuse(self, record: dict[str, Any], status: int, reason: str) -> bool:
         self.place.reject(record, status, reason)
+        self._missed = self._missed or status == 404
         self.refused += 1
         self.told(1)
         return False
@@ -278,10 +311,3 @@ def _well_formed(record: dict[str, Any]) -> bool:
         return all(isinstance(item, dict) and isinstance(item["key"], str) for kind in parts(record) for item in kind)
     except (KeyError, TypeError):
         return False
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass

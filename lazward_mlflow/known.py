@@ -175,16 +175,13 @@ class Known:
     def _log_trace(self, name: str, body: dict[str, Any], own: str | None) -> dict[str, Any]:
         if name == "traces" and "trace" in body:
             info = dict(body["trace"].get("trace_info") or {})
-            experiment = ((info.get("trace_location") or {}).get("mlflow_experiment") or {}).get("experiment_id", "0")
-            where = f"{self.base}{ARTIFACTS}{experiment}/traces/{info.get('trace_id', '')}/artifacts"
-            info["tags"] = {**(info.get("tags") or {}), "mlflow.artifactLocation": where}
+            info["tags"] = {**(info.get("tags") or {}), "mlflow.artifactLocation": self._artifacts(info.get("trace_id", ""))}
             return {"trace": {"trace_info": info}}
         if name == "traces":
-            where = f"{self.base}{ARTIFACTS}{body.get('experiment_id', '0')}/traces/{own}/artifacts"
-            tags = [*(body.get("tags") or []), {"key": "mlflow.artifactLocation", "value": where}]
+            tags = [*(body.get("tags") or []), {"key": "mlflow.artifactLocation", "value": self._artifacts(own or "")}]
             return {"trace_info": {**{k: v for k, v in body.items() if k != "lazward_id"}, "request_id": own, "status": "IN_PROGRESS", "tags": tags}}
         if name.endswith("/assessments"):
-            return {"assessment": {**(body.get("assessment") or body), "assessment_id": body.get("lazward_id", "")}}
+            return {"assessment": {**(body.get("assessment") or body), "assessment_id": own}}
         if name.endswith("/tags"):
             return {}
         return {"trace_info": {**body, "request_id": name.partition("/")[2]}}

@@ -84,6 +84,20 @@ class Place:
         except FileNotFoundError:
             return []
 
+    def keep_refused(self, left: list[dict[str, Any]]) -> None:
+        """Of what was refused, these only."""
+        if not left:
+            if os.path.exists(self.rejected):
+                os.unlink(self.rejected)
+            return
+        draft = f"{self.rejected}.{os.getpid()}"
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(one) + "\n" for one in left)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, self.rejected)
+
     def remove(self) -> None:
         """All of it but what was refused."""
         if not os.path.exists(self.rejected):

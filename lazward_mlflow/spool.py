@@ -282,7 +282,7 @@ class Call:
             own = calls.own_id(self.name, body)
             if own:
                 record["o"] = own
-                body = {**body, "lazward_id": own}
+                body = calls.with_id(self.name, body, own)
                 if self.name == "runs/create" and self.settings.heartbeat:
                     body["lazward_heartbeat"] = max(int(self.settings.heartbeat), 1)
             self.kwargs["json"] = record["b"] = body

@@ -60,6 +60,32 @@ class TestRefused:
         refused = {r["call"]["b"]["key"]: (r["status"], "it is" in r["reason"]) for r in place.refused()}
         assert refused == {"a": (400, True), "m": (404, True)}
 
+    def test_what_was_about_something_that_is_made_later_is_said_once_more(self, tmp_path):
+        server = StandIn()
+        place = left_behind(tmp_path, metric("m", 1), metric("lost", 1, run="ee" * 16), tag("t", "x"), create_run(), metric("m", 2))
+        made = Drain(place, server)
+        made.run()
+        assert sorted(server.metrics[RUN]) == [("m", 1, 0), ("m", 2, 0)] and server.tags == {(RUN, "t"): "x"}
+        assert [r["call"]["b"]["key"] for r in place.refused()] == ["lost"]
+        assert (made.sent, made.refused) == (4, 1)
+
+    def test_and_loses_nothing_when_the_server_goes_away_meanwhile(self, tmp_path):
+        server = StandIn()
+        place = left_behind(tmp_path, metric("a", 1), metric("b", 2), create_run())
+        asked = []
+
+        def fault(name, body):
+            asked.append(name)
+            return error(503, "X") if len(asked) == 6 else None  # the batch, its two calls, the run, one of the second chances, the other
+
+        server.fault = fault
+        made = Drain(place, server)
+        with pytest.raises(Away):
+            made.run()
+        assert [r["call"]["b"]["key"] for r in place.refused()] == ["b"]
+        made.run()
+        assert place.refused() == [] and server.metrics[RUN] == [("a", 1, 0), ("b", 2, 0)]
+
     def test_one_of_a_batch(self, tmp_path):
         server = StandIn()
         server.params[RUN, "a"] = "there"
