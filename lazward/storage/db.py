@@ -4,7 +4,7 @@
 transaction. Nobody else commits. A function given to write() may be run more than once (PostgreSQL retries a transaction that
 could not be serialised), so it must have no effect besides its statements; it has no way to wait for the network, being plain.
 
-SQLite: one writer thread per process, BEGIN IMMEDIATE, WAL. PostgreSQL: a small pool, SERIALIZABLE with retries, so both
+SQLite: one writer thread per process, BEGIN IMMEDIATE, WAL. PostgreSQL: two writers, SERIALIZABLE with retries, so both
 databases give a write transaction the same guarantee: it sees and leaves a state as if it had run alone.
 
 A database that is away for a while (restarted, locked by another program, its disk full) is waited for, `patience_s` seconds, by
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -34,7 +35,8 @@ T = TypeVar("T")
 PATIENCE_S = 10.0
 _RETRIES = 12
 _BUSY_MS, _BUSY_AWAY_MS = 5000, 50  # how long SQLite itself waits for a lock; the second while the database is known to be locked
-_PG_WRITERS = 8
+_PG_WRITERS = 2  # they share one interpreter: more of them get into each other's way, in the database too, and groups become smaller
+_GROUP_RETRIES = 4
 _GROUP, _GROUP_S = 64, 0.005  # transactions that may be made one, and after how long no further one is taken in
 
 
@@ -83,7 +85,7 @@ class Tx:
 
     def end(self, how: Literal["commit", "rollback"]) -> None:
         """Of Database alone: nobody else ends a transaction."""
-        if self.conn.in_transaction():
+        if self.conn.get_transaction() is not None:  # (in_transaction() denies one that a broken connection has left behind)
             getattr(self.conn, how)()
             return
         driver: Any = self.conn.connection.driver_connection
@@ -113,6 +115,7 @@ class Database:
         self.on_stirred: Callable[[set[str]], object] | None = None  # as on_tasks, with tx.stirred
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
+        self._alone_now = threading.Lock()
         self._writes = Lane("db-write", 1 if self.is_sqlite else _PG_WRITERS, _GROUP, self._write_jobs, self._leave)
         self._reads = Lane("db-read", 4, 1, self._read_jobs, self._leave)  # of its own: a SQLite database that is locked can be read
 
@@ -142,16 +145,21 @@ class Database:
     def _write_jobs(self, jobs: list[Job], private: dict[str, Any]) -> None:
         """Several are one transaction, each in a savepoint of its own, so that what one raises undoes nothing of the others'. When the
         database itself objects, each is done again alone."""
-        left = jobs
+        left, attempt = jobs, 0
         while len(left) > 1:
             try:
+                with self._alone_now:
+                    pass
                 with self._kept(private)() as conn:
                     left = left[self._write(conn, left) :]
             except DBAPIError as error:
                 if away := away_of(error):
                     away.__cause__ = error
                     return _fail(left, away)
-                break
+                attempt += 1
+                if attempt == _GROUP_RETRIES or not worth_retrying(error):
+                    break
+                _pause(attempt)
             except (DatabaseAway, exc.TimeoutError) as error:
                 return _fail(left, error if isinstance(error, DatabaseAway) else _no_connection(error))
             except BaseException as error:
@@ -180,8 +188,9 @@ class Database:
                 conn = private["connection"] = self.engine.connect()
             try:
                 yield conn
-            except (DBAPIError, DatabaseAway):
-                self._leave(private)
+            except (exc.SQLAlchemyError, DatabaseAway) as error:
+                if not (isinstance(error, DBAPIError) and worth_retrying(error)):
+                    self._leave(private)
                 raise
 
         return kept
@@ -190,25 +199,34 @@ class Database:
         conn = private.pop("connection", None)
         if conn is not None:
             with contextlib.suppress(Exception):
+                conn.invalidate()
+            with contextlib.suppress(Exception):
                 conn.close()
 
     # ---- transactions -----------------------------------------------------------------------------------------------------
 
     def _alone(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, connect: Callable[[], contextlib.AbstractContextManager[sa.Connection]]) -> Any:
-        """One job; again when PostgreSQL could not make it look as if it had run alone."""
-        for attempt in range(_RETRIES + 1):
-            try:
-                with connect() as conn:
-                    run(conn, [job])
-                return job.result
-            except exc.TimeoutError as error:
-                raise _no_connection(error) from error
-            except DBAPIError as error:
-                if away := away_of(error):
-                    raise away from error
-                if attempt == _RETRIES or not worth_retrying(error):
-                    raise
-                time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter, on a database thread
+        """One job; again when PostgreSQL could not make it look as if it had run alone. Who had to give way twice keeps other threads
+        from beginning until it is done, or a stream of those that write the same row could keep it from ever being done."""
+        with contextlib.ExitStack() as stack:
+            for attempt in range(_RETRIES + 1):
+                if attempt == 2:
+                    stack.enter_context(self._alone_now)
+                elif attempt == 0:
+                    with self._alone_now:
+                        pass
+                try:
+                    with connect() as conn:
+                        run(conn, [job])
+                    return job.result
+                except exc.TimeoutError as error:
+                    raise _no_connection(error) from error
+                except DBAPIError as error:
+                    if away := away_of(error):
+                        raise away from error
+                    if attempt == _RETRIES or not worth_retrying(error):
+                        raise
+                    _pause(attempt)
         raise AssertionError("not reached")
 
     def _read(self, conn: sa.Connection, jobs: list[Job]) -> int:
@@ -244,14 +262,12 @@ class Database:
                 if time.monotonic() > until:
                     break
         except BaseException:
-            try:
-                first.end("rollback")
-            except DBAPIError:
-                conn.invalidate()
+            _undo(first)
             raise
         try:
             first.end("commit")
         except DBAPIError as error:
+            _undo(first)
             if not self.is_sqlite and (away := away_of(error)):  # SQLite knows that it has not committed
                 away.maybe_done = True
                 raise away from error
@@ -270,7 +286,7 @@ class Database:
         tx.raw("SAVEPOINT job")
         try:
             job.result = job.fn(tx, *job.args, **job.kwargs)
-        except DBAPIError:
+        except exc.SQLAlchemyError:
             raise
         except Exception as error:
             job.error = error
@@ -278,6 +294,17 @@ class Database:
             return False
         tx.raw("RELEASE SAVEPOINT job")
         return True
+
+
+def _undo(tx: Tx) -> None:
+    try:
+        tx.end("rollback")
+    except exc.SQLAlchemyError:
+        tx.conn.invalidate()
+
+
+def _pause(attempt: int) -> None:
+    time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter, on a database thread
 
 
 def _fail(jobs: list[Job], error: BaseException) -> None:
@@ -324,7 +351,7 @@ def _postgres_engine(url: str) -> sa.Engine:
     # A machine that is gone says nothing: libpq would wait for minutes. What the URL says of these comes first.
     patience = {"connect_timeout": 5, "tcp_user_timeout": 15000, "keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
     return sa.create_engine(
-        url, pool_size=_PG_WRITERS + 4, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
+        url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
         connect_args={name: value for name, value in patience.items() if name not in sa.make_url(url).query},
         json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
