@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from lazward_mlflow.places import find
 from lazward_mlflow.senders import PlainSender, authorization
 from lazward_mlflow.settings import Settings, default_folder
 from lazward_mlflow.sync import LEFT, Progress, sync, words
@@ -27,7 +28,12 @@ def run(folder: str, to: str, dry_run: bool, again: bool) -> int:
     timeout = max(Settings(os.environ).timeout, 30.0)
     progress = Progress(lambda text: print(text, file=sys.stderr, flush=True))
     code, any_ = 0, False
-    for result in sync(folder, lambda base: PlainSender(base, authorization(os.environ), os.environ, timeout), to, dry_run, again, progress):
+    alone = bool(to) or len({place.base for place in find(folder)}) < 2
+
+    def sender(base: str) -> PlainSender:
+        return PlainSender(base, authorization(os.environ, base, alone), os.environ, timeout)
+
+    for result in sync(folder, sender, to, dry_run, again, progress):
         any_ = True
         print("\n".join(words(result)), flush=True)
         code = code or int(result.how == LEFT or result.refused > 0)

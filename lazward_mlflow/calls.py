@@ -13,7 +13,8 @@ _API = re.compile(r"(https?://.+?)(/(?:ajax-)?api/[1-9]\.0/(?:preview/)?mlflow(?
 _CALL = re.compile(r"/(?:ajax-)?api/[1-9]\.0/(?:preview/)?(mlflow(?:-artifacts)?)/([^?]*)")
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts/"
 
-READ, KEPT, HELD = "read", "kept", "held"  # held: it waits for the server, for what it makes cannot be made twice
+# held: it waits for the server, for what it makes cannot be made twice. once: there is another way, and the caller takes it (uploads in parts)
+READ, KEPT, HELD, ONCE = "read", "kept", "held", "once"
 
 _SEARCHES = frozenset({
     "runs/search", "experiments/search", "experiments/search-datasets", "logged-models/search", "traces/search", "registered-models/get-latest-versions",
@@ -61,6 +62,8 @@ def word_of(name: str) -> str:
 def kind_of(method: str, name: str) -> str:
     if method in ("GET", "HEAD") or name in _SEARCHES:
         return READ
+    if name.startswith("files/mpu/"):
+        return ONCE
     if name == "spans" or (method == "PUT" and name.startswith("files/artifacts/")):
         return KEPT
     if method == "POST" and name in _KEPT:

@@ -240,7 +240,7 @@ class Drain:
         if status in UNREADY:
             raise Away(f"it answers {status}: {body[:200].decode('utf-8', 'replace')}", status)
         if status in (401, 403):
-            raise Forbidden(f"it answers {status}: {body[:300].decode('utf-8', 'replace')}")
+            raise Forbidden(f"it answers {status}, and nothing is dropped for that: {body[:300].decode('utf-8', 'replace')}")
         if 300 <= status < 400:
             raise Away(f"it answers {status}, a redirect, which is not followed", status)
         return status, body

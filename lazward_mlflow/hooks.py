@@ -9,6 +9,8 @@ import os
 import sys
 
 from lazward_mlflow.calls import address, split
+from lazward_mlflow.outage import reason_of
+from lazward_mlflow.senders import UNREADY
 from lazward_mlflow.settings import Settings, say
 from lazward_mlflow.spool import Spool, artifact_path
 
@@ -81,8 +83,9 @@ def _parts(spool: Spool) -> None:
             return original(self, local_file, artifact_path)
         except _UnsupportedMultipartUploadException:
             raise
-        except Exception:
-            if lane is None or lane.creds is None or not spool._probe(lane):
+        except Exception as error:
+            status = getattr(getattr(error, "response", None), "status_code", 0)
+            if lane is None or not (status in UNREADY or reason_of(error) or spool._probe(lane)):
                 raise
             raise _UnsupportedMultipartUploadException() from None
 
@@ -102,7 +105,7 @@ def _azureml(spool: Spool) -> None:
 
     @functools.wraps(original)
     def get_artifact_repository(self: Any, *args: Any, **kwargs: Any) -> Any:
-        repository = original(self, *args, **kwargs)
+        repository: Any = original(self, *args, **kwargs)
         client = getattr(repository, "artifacts", None)
         if type(repository).__module__.startswith("azureml.mlflow.") and type(client).__name__ == "RunArtifactsClient":
             repository.artifacts = _RunArtifacts(spool, client)

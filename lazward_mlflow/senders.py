@@ -11,6 +11,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+from lazward_mlflow.calls import address
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,20 +102,30 @@ def context(environ: Mapping[str, str]) -> ssl.SSLContext:
     return made
 
 
-def authorization(environ: Mapping[str, str]) -> Callable[[bool], str | None]:
-    """As the environment says it: MLFLOW_TRACKING_TOKEN, MLFLOW_TRACKING_USERNAME and _PASSWORD, or a managed identity (IDENTITY_ENDPOINT)."""
+def authorization(environ: Mapping[str, str], base: str, alone: bool) -> Callable[[bool], str | None]:
+    """As the environment says it: MLFLOW_TRACKING_TOKEN, MLFLOW_TRACKING_USERNAME and _PASSWORD, or a managed identity (IDENTITY_ENDPOINT).
+
+    They are one server's, and no other gets them: that of MLFLOW_TRACKING_URI or IDENTITY_ENDPOINT. alone: `base` is the only one there is
+    to talk to, so that a token by itself is meant for it."""
+    tracking = environ.get("MLFLOW_TRACKING_URI", "")
+    ours = same_server(address(tracking), base) if "://" in tracking else alone
 
     def header(again: bool) -> str | None:
         user = environ.get("MLFLOW_TRACKING_USERNAME")
-        if environ.get("MLFLOW_TRACKING_TOKEN"):
+        if ours and environ.get("MLFLOW_TRACKING_TOKEN"):
             return f"Bearer {environ['MLFLOW_TRACKING_TOKEN']}"
-        if user:
+        if ours and user:
             return "Basic " + base64.b64encode(f"{user}:{environ.get('MLFLOW_TRACKING_PASSWORD', '')}".encode()).decode()
-        if environ.get("IDENTITY_ENDPOINT") and environ.get("IDENTITY_HEADER"):
+        if environ.get("IDENTITY_HEADER") and same_server(environ.get("IDENTITY_ENDPOINT", ""), base):
             return f"Bearer {_managed(environ)}"
         return None
 
     return header
+
+
+def same_server(one: str, other: str) -> bool:
+    first, second = urllib.parse.urlsplit(one), urllib.parse.urlsplit(other)
+    return bool(first.netloc) and (first.scheme, first.netloc.lower()) == (second.scheme, second.netloc.lower())
 
 
 def _managed(environ: Mapping[str, str]) -> str:

@@ -83,6 +83,8 @@ class Spool:
         call = Call(self, lane, host_creds, method, path, name, kwargs)
         if kind == calls.READ:
             return call.read()
+        if kind == calls.ONCE:
+            return call.once()
         return call.write() if kind == calls.KEPT else call.hold()
 
     def upload(self, base: str, path: str, local: str, direct: Callable[[], Any]) -> Any:
@@ -195,6 +197,12 @@ class Call:
             self.lane.known.log(self.name, body, record.get("o"))
             self._beat(body, record)
         return self._learn(answer)
+
+    def once(self) -> Any:
+        try:
+            return self._attempt(0, timeout=PROBE_S if self.name.startswith("files/mpu/create") else UPLOAD_S)
+        except _Outage as outage:
+            return outage.give()
 
     def hold(self) -> Any:
         """What must not be done twice and cannot be done later waits for the server, and then fails in words that help."""

@@ -82,7 +82,8 @@ def _send(place: Place, send: Callable[..., tuple[int, bytes]], to: str, told: C
     try:
         drain.run()
     except (Away, Forbidden) as error:
-        result.how, result.reason = LEFT, str(error)
+        hint = " (sign in with MLFLOW_TRACKING_TOKEN, and MLFLOW_TRACKING_URI where there are several servers)" if "answers 401" in str(error) else ""
+        result.how, result.reason = LEFT, f"{error}{hint}"
         result.calls = _look(place).calls
     result.sent, result.bytes = drain.sent, drain.bytes
     result.refused = len(place.refused())

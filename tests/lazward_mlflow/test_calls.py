@@ -6,7 +6,7 @@ import pytest
 
 from lazward.apps.mlflow.calls import BY_PATH, RPC
 from lazward_mlflow import calls
-from lazward_mlflow.calls import HELD, KEPT, READ, address, kind_of, name_of, split
+from lazward_mlflow.calls import HELD, KEPT, ONCE, READ, address, kind_of, name_of, split
 
 # What makes something that cannot be made twice, or takes something away: it waits for the server.
 WAITS = {
@@ -34,7 +34,7 @@ class TestKind:
         assert kind_of("PUT", "files/artifacts/r/artifacts/a/b.txt") == KEPT
         assert kind_of("GET", "files/artifacts/r/artifacts/a/b.txt") == READ
         assert kind_of("DELETE", "files/artifacts/r/artifacts/a") == HELD
-        assert kind_of("POST", "files/mpu/create/r/artifacts") == HELD
+        assert kind_of("POST", "files/mpu/create/r/artifacts") == ONCE
         assert kind_of("POST", "traces") == kind_of("POST", "traces/tr-1/assessments") == kind_of("PATCH", "traces/tr-1/tags") == KEPT
         assert kind_of("POST", "traces/search") == READ
         assert kind_of("POST", "traces/delete-traces") == HELD

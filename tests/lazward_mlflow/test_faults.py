@@ -172,7 +172,7 @@ def test_the_end_of_a_process_waits_no_longer_than_it_may_and_says_what_is_left(
 @pytest.mark.parametrize("fault", [REFUSE, CUT])
 def test_a_large_file_that_cannot_go_in_parts_is_kept_whole(world, network, fault):
     parts = {"MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "true", "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": "2000000", "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": "1000000"}
-    remote = world.remote(**parts)
+    remote = world.remote(**parts, LAZWARD_SPOOL_WAIT="300")
     remote.run("run = mlflow.start_run(run_name='large')")
     network(fault)
     remote.run(

@@ -81,8 +81,23 @@ def test_nobody_there(server):
 
 
 def test_authorization():
-    assert authorization({})(False) is None
-    assert authorization({"MLFLOW_TRACKING_TOKEN": "t", "IDENTITY_ENDPOINT": "x", "IDENTITY_HEADER": "y"})(False) == "Bearer t"
-    assert authorization({"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"})(False) == "Basic dTpw"
+    def header(base: str, alone: bool = True, **environ: str) -> str | None:
+        return authorization(environ, base, alone)(False)
+
+    base = "https://h:1/mlflow/workspaces/w"
+    identity = {"IDENTITY_ENDPOINT": "https://127.0.0.1:1/msi/token", "IDENTITY_HEADER": "y"}
+    assert header(base) is None
+    assert header(base, MLFLOW_TRACKING_TOKEN="t", **identity) == "Bearer t"
+    assert header(base, MLFLOW_TRACKING_USERNAME="u", MLFLOW_TRACKING_PASSWORD="p") == "Basic dTpw"
     with pytest.raises((Away, Forbidden)):
-        authorization({"IDENTITY_ENDPOINT": "https://127.0.0.1:1/msi/token", "IDENTITY_HEADER": "y"})(False)
+        header("https://127.0.0.1:1/x", **identity)
+
+
+@pytest.mark.parametrize(("uri", "base", "alone", "given"), [
+    ("https://h:1/mlflow/workspaces/w", "https://h:1/mlflow/v2.0/x", False, True), ("azureml://h:1/mlflow/v1.0/subscriptions/s", "https://H:1/x", False, True),
+    ("https://h:1/x", "https://evil:1/x", True, False), ("https://h:1/x", "https://h:2/x", True, False), ("https://h:1/x", "http://h:1/x", True, False),
+    ("https://h:1/x", "https://h:1.evil.test/x", True, False), ("", "https://h:1/x", False, False), ("", "https://h:1/x", True, True),
+])
+def test_a_token_is_one_servers(uri, base, alone, given):
+    environ = {"MLFLOW_TRACKING_TOKEN": "t", "MLFLOW_TRACKING_URI": uri, "IDENTITY_ENDPOINT": "https://other/msi/token", "IDENTITY_HEADER": "y"}
+    assert authorization(environ, base, alone)(False) == ("Bearer t" if given else None)
