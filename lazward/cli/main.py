@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "principal": ("", "Make and manage the identities that may sign in."),
     "keys": ("", "Replace the keys that sign tokens."),
     "environments": ("", "Look into and prune the cache of built environments."),
+    "trash": ("", "Restore deleted experiments, runs and logged models, or remove them for good."),
     "version": ("lazward.cli.version:version", "Print the version."),
 }
 # The verbs of those that stand for several commands.
@@ -44,6 +45,11 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "environments": {
         "list": ("lazward.cli.environments:list_all", "Show every built environment."),
         "prune": ("lazward.cli.environments:prune", "Remove environments that nothing uses."),
+    },
+    "trash": {
+        "list": ("lazward.cli.trash:list_all", "Show what was deleted and can be restored."),
+        "restore": ("lazward.cli.trash:restore", "Take something out of the bin again."),
+        "empty": ("lazward.cli.trash:empty", "Remove for good, and free the room."),
     },
 }
 

@@ -111,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     input_cache_bytes: Annotated[int, _doc(
         "Size of the cache of files that jobs and deployments read; beyond it those used longest ago are removed.", "bytes", ge=0)] = 50 * GIB
 
+    trash_days: Annotated[float, _doc(
+        "Experiments, runs and logged models that were deleted can be restored for so long; then they go for good, with their files. 0 means that they stay until somebody empties the bin (`lazward trash`).", "days", ge=0)] = 30.0
+
     # Pipelines
     reuse_max_age_days: Annotated[float, _doc("Steps of pipelines take over the results of an equal step that completed within this time; 0 means however long ago.", "days", ge=0)] = 30.0
     reuse_max_bytes: Annotated[int, _doc(

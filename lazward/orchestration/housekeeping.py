@@ -11,6 +11,7 @@ from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.environments import remove_left_contexts
 from lazward.orchestration.reuse_cap import trim
 from lazward.orchestration.runtime import Runtime
+from lazward.orchestration.tracking_trash import empty_old
 from lazward.storage import tasks
 from lazward.storage.blobs import materialize
 from lazward.storage.db import DatabaseAway
@@ -44,6 +45,8 @@ async def _prune(work: Work) -> None:
         await prune_caches(work.services)
         if freed := await trim(work.services):
             log.info("removed %d bytes that steps of pipelines had left, kept for reuse only", freed)
+        if gone := await empty_old(work.services):
+            log.info("%d runs, experiments and logged models were in the bin for long enough", gone)
         await work.checkpoint(pruned=now)
 
 

@@ -12,7 +12,7 @@ from lazward.orchestration.job_prepare import remove_tree
 from lazward.orchestration.jobs import load_job, request_cancel
 from lazward.orchestration.removal import remove
 from lazward.orchestration.runtime import Runtime
-from lazward.storage import runs, tasks
+from lazward.storage import runs, tasks, trash
 from lazward.storage.db import Tx
 
 
@@ -30,6 +30,8 @@ async def delete_job(work: Work) -> Outcome:
         return Outcome("InProgress", delay=0.25)
     await runtime.blobs.delete_prefix(account_of(workspace), ARTIFACTS, run_folder(job.name) + "/")
     await asyncio.to_thread(remove_tree, runtime.folder("jobs", work.subject))
+    while await runtime.db.write(_shrink_run, workspace.key, job.name):  # the rest is little enough for one transaction
+        pass
     now = work.now()
 
     def gone(tx: Tx) -> None:
@@ -38,6 +40,11 @@ async def delete_job(work: Work) -> Outcome:
         tx.stirred.add(job.parent)
 
     return Outcome(also=gone)
+
+
+def _shrink_run(tx: Tx, workspace: str, name: str) -> bool:
+    seq = runs.seq_of(tx, workspace, name)
+    return seq is not None and trash.shrink(tx, seq)
 
 
 def _delete_children(tx: Tx, key: str, now: float) -> bool:

@@ -16,7 +16,7 @@ _e = tables.experiment.c
 
 def _of(table: sa.Table, folder: sa.ColumnElement[str]) -> Any:
     found = sa.select(_e.location, folder.label("folder")).select_from(table).join(tables.experiment, _e.seq == table.c.experiment)
-    return found.where(table.c.workspace == sa.bindparam("workspace"), table.c.id == sa.bindparam("id"))
+    return found.where(table.c.workspace == sa.bindparam("workspace"), table.c.id == sa.bindparam("id"), table.c.stage != "purged")
 
 
 _RUN, _MODEL = _of(tables.run, sa.literal("")), _of(tables.logged_model, tables.logged_model.c.folder)

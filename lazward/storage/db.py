@@ -335,7 +335,8 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
     @event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
         path = sa.make_url(url).database
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={_BUSY_MS}", "cache_size=-32000", "temp_store=MEMORY"):
+        # auto_vacuum counts for a file that is made now: its free pages can be given back to the disk (tracking_trash).
+        for pragma in ("auto_vacuum=incremental", "journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={_BUSY_MS}", "cache_size=-32000", "temp_store=MEMORY"):
             dbapi.execute(f"PRAGMA {pragma}")
         if path and path != ":memory:":
             for suffix in ("", "-wal", "-shm"):

@@ -40,7 +40,7 @@ class DefaultMissing(Exception):
 
 _COLUMNS = [t.c[name] for name in Experiment.__struct_fields__]
 _WORKSPACE = sa.select(tables.resource.c.id, tables.resource.c.lookup).where(tables.resource.c.key == sa.bindparam("workspace"))
-_BY_ID = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"))
+_BY_ID = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged")
 # For what happens thousands of times a second.
 _ACTIVE = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active'"
 _BY_NAME = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.name == sa.bindparam("name"))

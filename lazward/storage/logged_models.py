@@ -54,7 +54,7 @@ class FullModel(msgspec.Struct):
 
 _COLUMNS = [t.c[name] for name in LoggedModel.__struct_fields__]
 _M = tables.logged_model_metric
-_ONE = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
+_ONE = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged").join(
     tables.resource, tables.resource.c.key == t.c.workspace
 )
 _SEARCHED = {
@@ -114,7 +114,10 @@ def finalize(tx: Tx, key: str, id_: str, status: str, now: float) -> FullModel:
 
 
 def delete(tx: Tx, key: str, id_: str, now: float) -> None:
-    _changed(tx, get(tx, key, id_), now, stage="deleted")
+    """Into the bin; one that is there already stays, since when it was put there."""
+    model = get(tx, key, id_, deleted=True)
+    if model.stage != "deleted":
+        _changed(tx, model, now, stage="deleted")
 
 
 def log_params(tx: Tx, key: str, id_: str, params: Sequence[tuple[str, str]], now: float) -> None:

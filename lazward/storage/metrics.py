@@ -24,7 +24,7 @@ _REPLACING = (
 )
 _SET = _INTO + "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" + _REPLACING
 _SET_ARRAYS = (
-    _INTO + "SELECT * FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::float8[], ?::boolean[], ?::float8[], ?::float8[], ?::bigint[], ?::bigint[])" + _REPLACING
+    _INTO + "SELECT * FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::float8[], ?::boolean[], ?::float8[], ?::float8[], ?::bigint[], ?::bigint[])" + _REPLACING  # noqa: S608 - of constants
 )
 _SPANS = 4  # sketches made in one transaction at most
 _OF_MODEL = sa.text(

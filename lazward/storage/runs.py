@@ -35,7 +35,7 @@ class Run(msgspec.Struct):
 
 COLUMNS = [t.c[name] for name in Run.__struct_fields__]
 # A run counts only while its workspace is there, whatever became of its rows.
-_ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id")).join(
+_ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged").join(
     tables.resource, tables.resource.c.key == t.c.workspace
 )
 _WRITABLE = "SELECT r.seq, r.stage FROM run r JOIN resource w ON w.key = r.workspace WHERE r.workspace = ? AND r.id = ?"
@@ -156,8 +156,14 @@ def delete(tx: Tx, key: str, id_: str, now: float) -> None:
 
 
 def restore(tx: Tx, key: str, id_: str) -> None:
+    """Out of the bin; one that was not in it stays as it is."""
     run = get(tx, key, id_)
     tx.execute(sa.update(t).where(t.c.seq == run.seq).values(stage="active", deleted=None))
+
+
+def seq_of(tx: Tx, workspace: str, run_id: str) -> int | None:
+    """run.seq, whatever stage it is in."""
+    return tx.execute(sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id)).scalar()
 
 
 def delete_job_run(tx: Tx, workspace: str, run_id: str, now: float) -> None:

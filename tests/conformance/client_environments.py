@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 NEWEST_MLFLOW = ("mlflow-skinny>=3.17", "scikit-learn", "skops", "pandas", "matplotlib", "pip")
+MLFLOW_SERVER = ("mlflow>=3.17",)  # with its server
 MLFLOW_2 = ("mlflow-skinny==2.22.*", "scikit-learn<1.7", "pandas<3", "numpy<2.3", "matplotlib", "setuptools<81")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from lazward.apps.mlflow import artifacts, experiments, logged_models, registry, runs
+from lazward.apps.mlflow import artifacts, experiments, logged_models, registry, runs, trash
 from lazward.apps.mlflow.call import Call
 from lazward.domain.tracking import names
 
@@ -68,6 +68,10 @@ RPC: dict[tuple[str, str], Rpc] = {
     ("POST", "artifacts/presigned-download-url"): Rpc(artifacts.presigned_download, FILES_READ),
     ("POST", "logged-models"): Rpc(logged_models.create, WRITE),
     ("POST", "logged-models/search"): Rpc(logged_models.search, READ),
+    ("GET", "lazward/trash"): Rpc(trash.listed, READ),
+    ("GET", "lazward/trash/progress"): Rpc(trash.progress, READ),
+    ("POST", "lazward/trash/restore"): Rpc(trash.restore, WRITE),
+    ("POST", "lazward/trash/empty"): Rpc(trash.empty, DELETE),
     ("POST", "registered-models/create"): Rpc(registry.create_model, MODELS_WRITE),
     ("GET", "registered-models/get"): Rpc(registry.get_model, MODELS_READ),
     ("PATCH", "registered-models/update"): Rpc(registry.update_model, MODELS_WRITE),
