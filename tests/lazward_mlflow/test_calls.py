@@ -11,7 +11,7 @@ from lazward_mlflow.calls import HELD, KEPT, ONCE, READ, address, kind_of, name_
 # What makes something that cannot be made twice, or takes something away: it waits for the server.
 WAITS = {
     "experiments/update", "experiments/delete", "experiments/restore", "experiments/delete-experiment-tag", "runs/delete", "runs/restore", "runs/heartbeat",
-    "artifacts/presigned-upload-url",
+    "artifacts/presigned-upload-url", "lazward/trash/restore", "lazward/trash/empty",
 }
 
 
