@@ -18,7 +18,7 @@ READ, KEPT, HELD, ONCE = "read", "kept", "held", "once"
 
 _SEARCHES = frozenset({
     "runs/search", "experiments/search", "experiments/search-datasets", "logged-models/search", "traces/search", "registered-models/get-latest-versions",
-    "traces/metrics", "traces/calculate-filter-correlation", "artifacts/presigned-download-url",
+    "traces/metrics", "traces/batchGetInfos", "traces/calculate-filter-correlation", "artifacts/presigned-download-url",
 })
 _KEPT = frozenset({
     "experiments/create", "experiments/set-experiment-tag", "runs/create", "runs/update", "runs/log-metric", "runs/log-parameter", "runs/log-batch",

@@ -70,7 +70,6 @@ def _within(path: str, at: str) -> bool:
 # whole server. A module without logic (declarations alone) is tested by what reads it.
 ELSEWHERE = {
     "apps/arm/actions_assets.py": "tests/orchestration/test_schedule_events.py",
-    "apps/arm/actions_jobs.py": "tests/orchestration/test_jobs.py",
     "apps/arm/actions_workspaces.py": "tests/apps/arm/test_registry.py",
     "apps/arm/authorization_scope.py": "tests/apps/arm/test_authorization.py",
     "apps/arm/conditions.py": "tests/apps/arm/test_registry.py",
@@ -91,6 +90,7 @@ ELSEWHERE = {
     "apps/discovery.py": "tests/security/test_s04_routes.py",
     "apps/main.py": "tests/durability/test_kills.py",
     "apps/mlflow/calls.py": "tests/apps/mlflow/test_routes.py",
+    "apps/mlflow/calls_traces.py": "tests/apps/mlflow/test_routes.py",
     "apps/mlflow/models_port.py": "tests/apps/mlflow/test_registry.py",
     "apps/registry_access.py": "tests/apps/mlflow/test_registry.py",
     "apps/services.py": "tests/control_plane.py",
@@ -142,7 +142,6 @@ ELSEWHERE = {
     "orchestration/job_env.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_finish.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_prepare.py": "tests/orchestration/test_jobs.py",
-    "orchestration/job_submit.py": "tests/orchestration/test_jobs.py",
     "orchestration/job_ready.py": "tests/orchestration/test_job_queue.py",
     "orchestration/job_references.py": "tests/orchestration/test_jobs.py",
     "orchestration/copying.py": "tests/orchestration/test_sweeps.py",
@@ -165,11 +164,13 @@ ELSEWHERE = {
     "storage/blobs/local_extents.py": "tests/storage/blobs/test_extents.py",
     "storage/blobs/object_extents.py": "tests/storage/blobs/test_extents.py",
     "storage/blobs/records.py": "tests/storage/blobs/test_store.py",
+    "storage/trace_rows.py": "tests/storage/test_traces.py",
     "storage/metric_history.py": "tests/storage/test_metrics.py",
     "storage/migrations/env.py": "tests/cli/test_up.py",
     "storage/migrations/versions/0001_first.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0002_task_again.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0003_metric_sketch.py": "tests/storage/test_schema.py",
+    "storage/migrations/versions/0004_traces.py": "tests/storage/test_schema.py",
     "storage/tables.py": "tests/storage/test_access.py",
 }
 

@@ -1,11 +1,12 @@
-"""Asks the running parts for their health: the control plane over TLS with our own CA and nothing else trusted, the gateway by its socket.
+"""Asks the running parts: the control plane over TLS with our own CA and nothing else trusted, the gateway by its socket.
 
-Standard library only: it is asked many times a second while the server starts.
+Standard library only: health is asked for many times a second while the server starts.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,13 @@ class NoHealth(Exception):
     """The server did not answer as a healthy one; the message says what happened."""
 
 
-def health(host: str, port: int, ca: Path, timeout: float) -> dict[str, Any]:
-    """GET /healthz at the address the server listens on; timeout (seconds) holds for each step. Raises NoHealth."""
+class NoAnswer(Exception):
+    """The server could not be asked; the message says what happened."""
+
+
+def request(host: str, port: int, ca: Path, timeout: float, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None, limit: int = 64 << 20) -> tuple[int, bytes]:
+    """One request to the control plane, over TLS with our own CA and nothing else trusted: status and body (`limit` bytes at most).
+    timeout (seconds) holds for each step. Raises NoAnswer."""
     import http.client
     import socket
     import ssl
@@ -23,7 +29,7 @@ def health(host: str, port: int, ca: Path, timeout: float) -> dict[str, Any]:
     try:
         context = ssl.create_default_context(cafile=str(ca))
     except (OSError, ssl.SSLError) as error:
-        raise NoHealth(f"{ca} cannot be read: {error}") from None
+        raise NoAnswer(f"{ca} cannot be read: {error}") from None
     connection = http.client.HTTPConnection("localhost", port)
     try:
         plain = socket.create_connection((reachable(host), port), timeout)
@@ -33,15 +39,23 @@ def health(host: str, port: int, ca: Path, timeout: float) -> dict[str, Any]:
         except BaseException:
             plain.close()
             raise
-        connection.request("GET", "/healthz", headers={"Accept": "application/json"})
+        connection.request(method, path, body, dict(headers))
         answer = connection.getresponse()
-        body = answer.read(64 * 1024)
+        return answer.status, answer.read(limit)
     except (OSError, http.client.HTTPException) as error:
-        raise NoHealth(f"no answer at {reachable(host)}:{port}: {error or type(error).__name__}") from None
+        raise NoAnswer(f"no answer at {reachable(host)}:{port}: {error or type(error).__name__}") from None
     finally:
         connection.close()
-    if answer.status != 200:
-        raise NoHealth(f"/healthz answered {answer.status}: {body[:200].decode('utf-8', 'replace')}")
+
+
+def health(host: str, port: int, ca: Path, timeout: float) -> dict[str, Any]:
+    """GET /healthz at the address the server listens on; timeout (seconds) holds for each step. Raises NoHealth."""
+    try:
+        status, body = request(host, port, ca, timeout, "GET", "/healthz", {"Accept": "application/json"}, limit=64 * 1024)
+    except NoAnswer as error:
+        raise NoHealth(str(error)) from None
+    if status != 200:
+        raise NoHealth(f"/healthz answered {status}: {body[:200].decode('utf-8', 'replace')}")
     try:
         value = json.loads(body)
     except ValueError:

@@ -113,7 +113,8 @@ def track(uri: str, jobs: dict, say: Steps) -> None:
     for kind, job in jobs.items():
         run = mlflow.get_run(job.name)
         artifacts = sorted(f.path for f in mlflow.MlflowClient().list_artifacts(job.name))
-        say.note(f"MLflow: {kind} params {run.data.params} metrics { {k: round(v, 3) for k, v in run.data.metrics.items()} } artifacts {artifacts}")
+        metrics = {k: round(v, 3) for k, v in run.data.metrics.items() if not k.startswith("system/")}
+        say.note(f"MLflow: {kind} params {run.data.params} metrics {metrics} artifacts {artifacts}")
     say.step("parameters, metrics, figure and model are tracked")
 
 

@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "down": ("lazward.cli.down:down", "Stop the server; running jobs survive."),
     "demo": ("lazward.cli.demo:demo", "Train, track, register, deploy and score a real model."),
     "sync": ("lazward.cli.sync:sync", "Send what was logged while the tracking server was away."),
+    "relaunch": ("lazward.cli.jobs:relaunch", "Run a job again, with other inputs or settings."),
+    "diff": ("lazward.cli.jobs:diff", "Show what is different between two jobs or runs."),
     "settings": ("lazward.cli.settings:settings", "Show every setting and where its value comes from."),
     "backup": ("lazward.cli.backup:backup", "Write the whole state to a file."),
     "restore": ("lazward.cli.restore:restore", "Make a data dir from a backup."),

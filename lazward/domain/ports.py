@@ -31,6 +31,8 @@ class LaunchSpec(msgspec.Struct, frozen=True):
     folder: str | None = None  # the launch's own folder, for the two limits below; None: cwd
     disk_bytes: int | None = None  # "disk": taken by the files in `folder`, without what is shared with others by hard links
     free_disk_bytes: int | None = None  # "space": the disk of `folder` has less left, and of all launches this one holds most of it
+    sample_s: float | None = None  # between two samples of system metrics; None: none are taken
+    sample_step: int = 0  # of the first sample
     grace_s: float = 10.0  # between SIGTERM and SIGKILL; cut short for one that runs away (processes, or far over another limit)
 
 
@@ -109,6 +111,11 @@ class Executor(Protocol):
     async def read_log(self, name: str, process: int, start: int, limit: int) -> bytes:
         """At most `limit` bytes of what that process (index into the spec's processes) has written so far, from position `start`, where a
         negative one counts from the end. b"" when there is nothing there (yet), also of a launch that is not known or forgotten."""
+        ...
+
+    async def read_samples(self, name: str, start: int, limit: int) -> bytes:
+        """Likewise of the samples of system metrics: lines, each a flat JSON object {"at": unix milliseconds, "step": ..., name: value, ...};
+        names are MLflow's without the prefix "system/". The last line may not be whole yet."""
         ...
 
     def capacity(self) -> Capacity:

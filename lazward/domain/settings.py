@@ -106,6 +106,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_free_disk_bytes: Annotated[int, _doc(
         "What jobs have to leave free on the disk of the data dir. When there is less, the job that holds most of it (and at least 64 MiB) ends as Failed; the "
         "others run on. 0 means that jobs may fill the disk.", "bytes", ge=0)] = GIB
+    system_metrics_interval_s: Annotated[float, _doc(
+        "How often each job's processors, memory, disk, network and GPUs are measured and logged to its run as `system/...`; a job that runs for more than a "
+        "day is measured less often. 0 means never.", "seconds", ge=0)] = 10.0
     schedule_catch_up: Annotated[int, _doc(
         "When the server was not running at a schedule's time, the last run that was missed is made up for if it is no longer ago than this.", "seconds", ge=0)] = DAY
     input_cache_bytes: Annotated[int, _doc(

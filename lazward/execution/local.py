@@ -96,6 +96,9 @@ class LocalExecutor:
     async def read_log(self, name: str, process: int, start: int, limit: int) -> bytes:
         return await self._in_thread(_read_log, self.folder(name), process, start, limit)
 
+    async def read_samples(self, name: str, start: int, limit: int) -> bytes:
+        return await self._in_thread(read_piece, f"{self.folder(name)}/{records.METRICS}", start, limit)
+
     def capacity(self) -> Capacity:
         return msgspec.structs.replace(capacity.measure(), gpus=int(self._gpus))
 
@@ -271,7 +274,7 @@ def check(spec: LaunchSpec) -> None:
         raise ValueError(f"cwd is not an absolute path: '{spec.cwd}'")
     if spec.folder is not None and not Path(spec.folder).is_absolute():
         raise ValueError(f"folder is not an absolute path: '{spec.folder}'")
-    for field in ("timeout_s", *order.COUNTS):
+    for field in ("timeout_s", "sample_s", *order.COUNTS):
         number = getattr(spec, field)
         if number is not None and not (math.isfinite(number) and number > 0):
             raise ValueError(f"{field} is not a positive number: {number}")
@@ -296,6 +299,8 @@ def _order(spec: LaunchSpec, folder: str) -> order.Order:
             )
             for process in spec.processes
         ],
+        sample_s=spec.sample_s,
+        step=spec.sample_step,
     )
 
 

@@ -24,11 +24,11 @@ STOP_ROUNDS = 50  # a tree that still grows after so many rounds is killed while
 class Process:
     """A process seen at one moment. start: clock ticks since boot (Linux) or unix seconds (elsewhere), equal only for the
     same process. group: of processes. resident: bytes in memory, shared pages included. threads: how many (1 where that is not
-    known)."""
+    known). cpu: seconds of a core that it has used, on Linux with those of its children that it has waited for."""
 
-    __slots__ = ("group", "parent", "pid", "resident", "session", "start", "threads")
+    __slots__ = ("cpu", "group", "parent", "pid", "resident", "session", "start", "threads")
 
-    def __init__(self, pid: int, parent: int, group: int, session: int, start: int, resident: int, threads: int = 1):
+    def __init__(self, pid: int, parent: int, group: int, session: int, start: int, resident: int, threads: int = 1, cpu: float = 0.0):
         self.pid = pid
         self.parent = parent
         self.group = group
@@ -36,6 +36,7 @@ class Process:
         self.start = start
         self.resident = resident
         self.threads = threads
+        self.cpu = cpu
 
 
 def boot_id() -> str:
@@ -160,10 +161,12 @@ def _from_proc(pid: int) -> Process | None:
     fields = text[text.rindex(b")") + 2 :].split()  # the program's name, in brackets, may hold blanks and brackets itself
     if fields[0] in b"ZX" and int(fields[17]) <= 1:  # more threads than one: only the first has ended
         return None
-    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), int(fields[21]) * PAGE, int(fields[17]))
+    cpu = sum(map(int, fields[11:15])) / TICKS
+    return Process(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), int(fields[21]) * PAGE, int(fields[17]), cpu)
 
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _below(root: int, at_most: int | None) -> list[Process]:
@@ -222,19 +225,29 @@ def _carriers(variable: bytes, everyone: list[Process]) -> set[int]:
 
 
 def _from_ps(selection: list[str]) -> list[Process]:
-    """The table of `ps`, whose columns pid, ppid, stat, rss (KiB) and lstart (five words) both BSD and procps know."""
+    """The table of `ps`, whose columns pid, ppid, stat, rss (KiB), time and lstart (five words) both BSD and procps know."""
     found = []
-    for line in _ps(*selection, "pid=,ppid=,stat=,rss=,lstart="):
-        fields = line.split(None, 4)
-        if len(fields) == 5 and not fields[2].startswith("Z"):
+    for line in _ps(*selection, "pid=,ppid=,stat=,rss=,time=,lstart="):
+        fields = line.split(None, 5)
+        if len(fields) == 6 and not fields[2].startswith("Z"):
             pid = int(fields[0])
             try:
                 group, session = os.getpgid(pid), os.getsid(pid)
-                start = int(time.mktime(time.strptime(fields[4].strip(), "%a %b %d %H:%M:%S %Y")))
+                start = int(time.mktime(time.strptime(fields[5].strip(), "%a %b %d %H:%M:%S %Y")))
+                cpu = seconds_of(fields[4])
             except (OSError, ValueError):
                 continue  # gone meanwhile
-            found.append(Process(pid, int(fields[1]), group, session, start, int(fields[3]) * 1024))
+            found.append(Process(pid, int(fields[1]), group, session, start, int(fields[3]) * 1024, cpu=cpu))
     return found
+
+
+def seconds_of(clock: str) -> float:
+    """The time of a core as `ps` writes it: "0:01.23" (BSD), "00:00:01" or "1-02:03:04" (procps). Raises ValueError."""
+    days, _, rest = clock.rpartition("-")
+    total = 0.0
+    for part in rest.split(":"):
+        total = total * 60 + float(part)
+    return total + int(days or 0) * 86400
 
 
 def _ps(*arguments: str) -> list[str]:

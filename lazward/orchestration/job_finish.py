@@ -13,6 +13,7 @@ from lazward.contract.caller import SYSTEM, Caller
 from lazward.contract.envelope import system_data, timestamp
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import parse
+from lazward.domain.jobs.source import end_tags
 from lazward.domain.ports import LaunchStatus
 from lazward.domain.tracking.status import JOB_OVER
 from lazward.orchestration import events
@@ -176,6 +177,7 @@ def set_state(tx: Tx, key: str, status: str, now: float, change: Callable[[Row],
     resources.update(tx, row, now)
     runs.set_status(tx, row.scope, row.name, status, now)
     if status in JOB_OVER:
+        runs.set_tags(tx, row.scope, row.name, end_tags(facts), now)
         runs_changed(tx, row.scope, now)
         if row.parent != row.scope:
             tx.stirred.add(row.parent)

@@ -17,10 +17,12 @@ from lazward.domain.distribution import ports_needed, ranks
 from lazward.domain.durations import parse_duration
 from lazward.domain.ports import LaunchSpec, ProcessSpec
 from lazward.domain.settings import Settings
+from lazward.domain.tracking import system
 from lazward.execution.readonly import protect, wrap
 from lazward.orchestration import job_parallel, job_spool
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.job_env import base_environment, job_environment
+from lazward.orchestration.job_samples import next_step
 from lazward.orchestration.runtime import Runtime
 from lazward.storage.resources import Row
 
@@ -60,10 +62,12 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
         ProcessSpec(argv=argv, env=shared | rank.env, log=str(logs / log_name(rank.index, len(group)))) for rank in group
     )
     limits = facts.get("limits") or {}
+    sample_s = system.interval_of(facts, shared, runtime.settings.system_metrics_interval_s)
     return LaunchSpec(
         name=name, processes=processes, cwd=str(code),
         timeout_s=parse_duration(limits["timeout"], "properties.limits.timeout") if limits.get("timeout") else runtime.settings.default_job_timeout or None,
-        memory_bytes=memory_limit(facts), **launch_limits(runtime.settings, folder),
+        memory_bytes=memory_limit(facts), sample_s=sample_s, sample_step=await next_step(runtime.db, job) if sample_s else 0,
+        **launch_limits(runtime.settings, folder),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from lazward.contract.envelope import timestamp
 from lazward.contract.errors import ArmError
 from lazward.domain.ports import LaunchSpec
+from lazward.execution.overlay import Environment
 from lazward.orchestration import environments
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import Work
@@ -18,6 +19,7 @@ from lazward.orchestration.runtime import Runtime
 from lazward.storage.resources import Row
 
 BUILD_LOG = "azureml-logs/20_image_build_log.txt"
+LOCK = "system_logs/environment_lock.txt"  # what is in the environment it ran in
 
 
 async def get_ready(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path, name: str) -> LaunchSpec:
@@ -40,6 +42,7 @@ async def get_ready(work: Work, runtime: Runtime, job: Row, workspace: Row, fold
                 environment = await environments.build(runtime, wanted, build_log)
             if environment.loosened:
                 await runtime.db.write(environments.tell_loosened, job.key, environment, work.now())
+            await runtime.blobs.put(account, ARTIFACTS, f"{prefix}/{LOCK}", lock_of(environment).encode(), headers={"contentType": "text/plain"})
             say(f"environment {environment.key} (Python {environment.python_version}); fetching code and inputs")
             work.at("inputs")
             variables = dict(wanted.packages.env) | {"LAZWARD_JOB_ATTEMPT": str(work.state["attempt"])}
@@ -50,6 +53,10 @@ async def get_ready(work: Work, runtime: Runtime, job: Row, workspace: Row, fold
         except ArmError as error:
             say(f"failed: {error.message}")
             raise
+
+
+def lock_of(environment: Environment) -> str:
+    return f"# Python {environment.python_version}, environment {environment.key}\n{environment.lock}"
 
 
 def _short(environment: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lazward.contract.errors import ArmError
+from lazward.domain.jobs import source
 from lazward.domain.resources.jobs import raise_all
 from lazward.orchestration.gateway import runs_changed
 from lazward.orchestration.job_references import check_command, check_data
@@ -51,8 +52,11 @@ def submit(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None = None)
 def record(tx: Tx, job: Row, now: float, caller: Any, parent: Row | None) -> None:
     """The job's run in its experiment, and who submitted it."""
     facts = job.properties
+    if parent is not None:
+        facts["properties"] = {**source.inherited(facts, parent.properties), **facts["properties"]}
+    tags = {**source.source_tags(facts), **{name: str(value) for name, value in (facts.get("tags") or {}).items()}}
     experiment = runs.create_job_run(
-        tx, job.scope, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, dict(facts.get("tags") or {}), now,
+        tx, job.scope, job.name, facts["experimentName"], facts["displayName"], caller.name or caller.id, tags, now,
         parent.name if parent else None,
     )
     job.doc["lazward"] = {**job.doc.get("lazward", {}), "submittedBy": caller.id, "submitterName": caller.name, "submitterKind": caller.kind, "experimentId": experiment}

@@ -25,6 +25,7 @@ from lazward.orchestration.job_limits import make_room
 from lazward.orchestration.job_prepare import log_name, remove_tree
 from lazward.orchestration.job_queue import entry_of
 from lazward.orchestration.job_ready import get_ready
+from lazward.orchestration.job_samples import SamplePump
 from lazward.orchestration.job_services import start_services, stop_services
 from lazward.orchestration.job_submit import TASKS
 from lazward.orchestration.logs import LogPump
@@ -184,6 +185,7 @@ async def _next_attempt(
     number, now = work.state["attempt"], work.now()
     if work.state["phase"] == "launched":  # later it has been done (_watch), and before that what lies there is of the attempt before
         await _user_logs(work, runtime, workspace, job).drain()
+        await _samples(work, runtime, job).drain()
     bases = await job_attempts.keep_logs(runtime.blobs, account_of(workspace), run_folder(job.name), _log_names(work), number)
 
     def write(tx: Tx) -> None:
@@ -198,9 +200,9 @@ async def _next_attempt(
 
 
 async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder: Path) -> None:
-    """Until the launch has ended, logs flow. Stops it when that is asked for."""
+    """Until the launch has ended, logs and samples flow. Stops it when that is asked for."""
     name, told = _name(work), False
-    async with _user_logs(work, runtime, workspace, job).running():
+    async with _user_logs(work, runtime, workspace, job).running(), _samples(work, runtime, job).running():
         while True:
             asked = asyncio.create_task(runtime.cancel_event(work.subject).wait())
             ending = asyncio.create_task(runtime.executor.wait(name, CANCEL_POLL_S))
@@ -367,6 +369,10 @@ def _user_logs(work: Work, runtime: Runtime, workspace: Row, job: Row) -> LogPum
     sources = [partial(runtime.executor.read_log, _name(work), index) for index in range(work.state.get("processes", 1))]
     logs = job_attempts.logs_of(run_folder(job.name), dict(zip(_log_names(work), sources, strict=True)), work.state["attempt"], work.state.get("log_bases") or {})
     return LogPump(runtime.blobs, account_of(workspace), ARTIFACTS, logs, runtime.log_gate)
+
+
+def _samples(work: Work, runtime: Runtime, job: Row) -> SamplePump:
+    return SamplePump(runtime.db, job, partial(runtime.executor.read_samples, _name(work)), runtime.settings.system_metrics_interval_s)
 
 
 def _log_names(work: Work) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lazward.contract.errors import ArmError
+from lazward.domain.jobs.source import FOLLOWS_JOB
 from lazward.storage import resources, runs, tasks
 from lazward.storage.db import Tx
 
@@ -21,4 +22,5 @@ def resume(tx: Tx, key: str, now: float) -> None:
     facts["status"] = "Queued"
     resources.update(tx, row, now)
     runs.set_status(tx, row.scope, row.name, "Queued", now)
+    runs.drop_tags(tx, row.scope, row.name, FOLLOWS_JOB)
     tasks.enqueue(tx, "pipeline.run", key, {"phase": "queued", "attempt": private["attempt"]}, now)

@@ -10,6 +10,7 @@ from lazward.contract.errors import ArmError
 from lazward.domain.sweeps.machine import End
 from lazward.domain.sweeps.objectives import FRONT
 from lazward.domain.sweeps.plan import Sweep
+from lazward.domain.tracking.system import PREFIX
 from lazward.orchestration.copying import copy
 from lazward.orchestration.data import locate, run_folder
 from lazward.orchestration.job_finish import register_outputs, submitter
@@ -45,9 +46,9 @@ def error_of(end: End, job: Row, rows: Mapping[int, Row], plan: Sweep, best: Row
 
 
 def metrics_of(tx: Tx, rows: Mapping[int, Row]) -> list[str]:
-    """Names of the metrics of the first completed trials."""
+    """Names of the metrics that the first completed trials have logged themselves."""
     done = [row for row in rows.values() if row.properties["status"] == "Completed"][:5]
-    return sorted({m[0] for row in done for m in run_search.one(tx, row.scope, row.name).metrics})
+    return sorted({m[0] for row in done for m in run_search.one(tx, row.scope, row.name).metrics if not m[0].startswith(PREFIX)})
 
 
 async def take_outputs(runtime: Runtime, workspace: Row, job: Row, best: Row) -> None:

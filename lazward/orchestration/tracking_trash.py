@@ -8,12 +8,13 @@ from lazward.contract.ids import ML
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import Outcome, Work, handler
 from lazward.orchestration.runtime import Runtime
-from lazward.storage import resources, tasks, trash
+from lazward.storage import resources, tasks, traces, trash
 from lazward.storage.db import Tx
 
 DAY_S = 86400.0
 SOME = 100
 PAGES = 1000
+TRACES = 500  # that go in one transaction
 _VERSIONS = ("/models/versions", "/data/versions", "/components/versions", "/environments/versions")
 
 
@@ -62,6 +63,8 @@ async def purge(work: Work) -> Outcome:
             await work.checkpoint(lambda tx, r=run: trash.drop_run(tx, r.seq), **_counted(work, "runs", files, size))
         if not mine and not models:
             break
+    while await runtime.db.write(traces.drop_purged, work.subject, work.now(), TRACES):
+        pass
     await runtime.db.write(trash.drop_experiments, work.subject)
     while await runtime.db.write(_shrink_file):
         pass

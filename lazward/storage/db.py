@@ -19,6 +19,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.exc import DBAPIError
 
+from lazward.storage import sqlite_functions
 from lazward.storage.away import DatabaseAway, away_of, worth_retrying
 from lazward.storage.lanes import Job, Lane
 
@@ -334,9 +336,11 @@ def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def _pragmas(dbapi: Any, _record: Any) -> None:
+        sqlite_functions.register(dbapi)
         path = sa.make_url(url).database
-        # auto_vacuum counts for a file that is made now: its free pages can be given back to the disk (tracking_trash).
-        for pragma in ("auto_vacuum=incremental", "journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={_BUSY_MS}", "cache_size=-32000", "temp_store=MEMORY"):
+        if path and Path(path).is_file() and not Path(path).stat().st_size:  # made now: its free pages can be given back to the disk (tracking_trash)
+            dbapi.execute("PRAGMA auto_vacuum=incremental")
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={_BUSY_MS}", "cache_size=-32000", "temp_store=MEMORY"):
             dbapi.execute(f"PRAGMA {pragma}")
         if path and path != ":memory:":
             for suffix in ("", "-wal", "-shm"):

@@ -197,7 +197,7 @@ def seqs(tx: Tx, key: str, ids: Sequence[str]) -> list[int]:
     """Of the ids that are this workspace's; others are as good as none."""
     found: list[int] = []
     for start in range(0, len(ids), _SOME):  # a statement takes some ten thousand values
-        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.id.in_(list(ids[start : start + _SOME])))).scalars()
+        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.stage != "purged", t.c.id.in_(list(ids[start : start + _SOME])))).scalars()
     return found
 
 

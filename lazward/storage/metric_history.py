@@ -64,6 +64,20 @@ def extents(tx: Tx, key: str, ids: Sequence[str], name: str) -> dict[str, Extent
     return out
 
 
+def steps(tx: Tx, key: str, id_: str, prefix: str) -> dict[str, int]:
+    """The greatest step of each of the run's metrics whose key begins so; reads no histories."""
+    t, run = tables.latest_metric, runs.get(tx, key, id_)
+    found = tx.execute(sa.select(t.c.key, t.c.step).where(t.c.run == run.seq, t.c.key.startswith(prefix, autoescape=True)))
+    return {row.key: row.step for row in found}
+
+
+def places(tx: Tx, key: str, id_: str, name: str, since: int, limit: int) -> list[tuple[int, int]]:
+    """(at, step) of the newest values of a metric that are not older than `since` (milliseconds), the newest first."""
+    run = runs.get(tx, key, id_)
+    rows = tx.execute(sa.select(_m.c.at, _m.c.step).where(_m.c.run == run.seq, _m.c.key == name, _m.c.at >= since).order_by(_m.c.at.desc()).limit(limit))
+    return [(row.at, row.step) for row in rows]
+
+
 def history_bulk(tx: Tx, key: str, ids: Sequence[str], name: str, limit: int) -> list[Point]:
     """Histories of several runs one after the other, ordered by run id, cut off at `limit` values in all."""
     out: list[Point] = []

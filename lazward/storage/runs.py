@@ -33,6 +33,7 @@ class Run(msgspec.Struct):
     ended: float | None
 
 
+_LINKED = tables.trace_link
 COLUMNS = [t.c[name] for name in Run.__struct_fields__]
 # A run counts only while its workspace is there, whatever became of its rows.
 _ONE = sa.select(*COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged").join(
@@ -167,18 +168,36 @@ def seq_of(tx: Tx, workspace: str, run_id: str) -> int | None:
 
 
 def delete_job_run(tx: Tx, workspace: str, run_id: str, now: float) -> None:
-    """Removes the run of a job that is deleted, and all it logged; nothing when there is none. Its artifacts are the blob store's."""
+    """Removes the run of a job that is deleted, and all it logged; nothing when there is none. Its artifacts are the blob store's. Traces
+    are the experiment's and stay; they are no longer found by the run."""
     _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id))
+    unlink_traces(tx, workspace, run_id)
 
 
 def delete_workspace(tx: Tx, workspace: str) -> None:
     """Removes all tracking data of a workspace that goes. Artifacts are the blob store's."""
     e, m, measured = tables.experiment, tables.logged_model, tables.logged_model_metric
     _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace))
+    purge_traces(tx, _traces(workspace))
     tx.execute(sa.delete(measured).where(measured.c.model.in_(sa.select(m.c.seq).where(m.c.workspace == workspace))))
     tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
     for table in (m, e):
         tx.execute(sa.delete(table).where(table.c.workspace == workspace))
+
+
+def unlink_traces(tx: Tx, workspace: str, run_id: str) -> None:
+    tx.execute(sa.delete(_LINKED).where(_LINKED.c.kind == "run", _LINKED.c.ref == run_id, _LINKED.c.trace.in_(_traces(workspace))))
+
+
+def purge_traces(tx: Tx, seqs: Any) -> None:
+    """seqs: numbers of traces, or a query for them. Goes with all that hangs from them but artifacts."""
+    for table in (tables.span, tables.assessment, tables.trace_link):
+        tx.execute(sa.delete(table).where(table.c.trace.in_(seqs)))
+    tx.execute(sa.delete(tables.trace).where(tables.trace.c.seq.in_(seqs)))
+
+
+def _traces(workspace: str) -> sa.Select[Any]:
+    return sa.select(tables.trace.c.seq).where(tables.trace.c.workspace == workspace)
 
 
 def _purge(tx: Tx, seqs: sa.Select[Any]) -> None:
@@ -220,6 +239,13 @@ def set_tags(tx: Tx, workspace: str, run_id: str, tags: dict[str, str], now: flo
     found = tx.execute(_ONE, {"workspace": workspace, "id": run_id}).first()
     if found is not None:
         write_tags(tx, found.seq, tags.items())
+
+
+def drop_tags(tx: Tx, workspace: str, run_id: str, names: Sequence[str]) -> None:
+    """Removes tags that a job has set on its run, where they are."""
+    found = tx.execute(_ONE, {"workspace": workspace, "id": run_id}).first()
+    if found is not None:
+        tx.execute(sa.delete(tables.run_tag).where(tables.run_tag.c.run == found.seq, tables.run_tag.c.key.in_(names)))
 
 
 def write_tags(tx: Tx, seq: int, tags: Iterable[tuple[str, str]]) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from lazward.storage.db import Database
 from lazward.storage.tables import metadata
 
-HEAD = "0003"  # the newest revision in migrations/versions; a test compares
+HEAD = "0004"  # the newest revision in migrations/versions; a test compares
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 

@@ -57,6 +57,8 @@ def _test(column: Column, op: str, value: Any, sqlite: bool) -> Condition:
         return expr.bool_op("GLOB")(_glob(value)) if sqlite else expr.like(value.replace("\\", "\\\\"))
     if op == "ILIKE":
         return expr.like(value) if sqlite else expr.ilike(value.replace("\\", "\\\\"))
+    if op == "RLIKE":
+        return expr.regexp_match(value)
     if column.number:
         value = value / column.scale
     return {

@@ -297,3 +297,67 @@ logged_model_metric = _table(
     C("digest", S, primary_key=True),
     sqlite_with_rowid=False,
 )
+
+# ---- traces (ADR-0025) ---------------------------------------------------------------------------------------------------
+# Tags and metadata are documents of their trace: one row to write for a trace, and one to read in lists. Times are MLflow's own.
+trace = _table(
+    "trace",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("workspace", S, nullable=False),
+    C("id", S, nullable=False),  # tr-...
+    C("experiment", Seq, nullable=False),  # experiment.seq
+    C("at", I, nullable=False),  # milliseconds
+    C("duration", I),  # milliseconds; null while it runs
+    C("state", S, nullable=False),  # STATE_UNSPECIFIED | OK | ERROR | IN_PROGRESS
+    C("client_id", S),
+    C("name", S),  # tag mlflow.traceName
+    C("session", S),  # metadata mlflow.trace.session
+    C("usage", Json),  # metadata mlflow.trace.tokenUsage, for sums over traces
+    C("cost", Json),  # metadata mlflow.trace.cost
+    C("tags", Json, nullable=False),
+    C("metadata", Json, nullable=False),
+    C("request", S),  # previews
+    C("response", S),
+    sa.Index("trace_id", "workspace", "id", unique=True),
+    sa.Index("trace_listed", "experiment", sa.text("at DESC"), "id"),
+    sa.Index("trace_session", "experiment", "session"),
+)
+span = _table(
+    "span",
+    C("trace", Seq, primary_key=True, autoincrement=False),  # trace.seq
+    C("id", S, primary_key=True),  # 16 hexadecimal digits
+    C("parent", S),
+    C("name", S, nullable=False),
+    C("type", S),
+    C("status", S, nullable=False),  # UNSET | OK | ERROR
+    C("started", I, nullable=False),  # nanoseconds
+    C("ended", I),
+    C("model", S),
+    C("provider", S),
+    C("usage", Json),
+    C("cost", Json),
+    C("content", S, nullable=False),  # the whole span as MLflow keeps it in traces.json: what text is searched in, and what is read back
+)
+assessment = _table(
+    "assessment",
+    C("trace", Seq, primary_key=True, autoincrement=False),
+    C("id", S, primary_key=True),  # a-...
+    C("kind", S, nullable=False),  # feedback | expectation | issue
+    C("name", S, nullable=False),
+    C("value", S, nullable=False),  # JSON
+    C("number", F),  # of a number, a truth or yes and no: what averages are made of
+    C("numeric", B, nullable=False),  # it is a number
+    C("valid", B, nullable=False),
+    C("scoped", B, nullable=False),  # speaks of the whole session of its trace
+    C("created", I, nullable=False),  # milliseconds
+    C("updated", I, nullable=False),
+    C("doc", Json, nullable=False),  # source, error, span, rationale, overrides, metadata
+    sa.Index("assessment_scoped", "kind", "name", sqlite_where=sa.text("scoped"), postgresql_where=sa.text("scoped")),
+)
+trace_link = _table(
+    "trace_link",
+    C("trace", Seq, primary_key=True, autoincrement=False),
+    C("kind", S, primary_key=True),  # run | prompt
+    C("ref", S, primary_key=True),  # id of the run, NAME/VERSION of the prompt
+    sa.Index("trace_link_ref", "kind", "ref"),
+)

@@ -136,7 +136,10 @@ def shrink(tx: Tx, seq: int) -> bool:
 
 
 def drop_run(tx: Tx, seq: int) -> None:
-    """The rest of a run, once its values are gone."""
+    """The rest of a run, once its values are gone. Its traces are the experiment's and stay."""
+    run = tx.execute(sa.select(_r.c.workspace, _r.c.id).where(_r.c.seq == seq)).first()
+    if run is not None:
+        runs.unlink_traces(tx, run.workspace, run.id)
     for table in (tables.latest_metric, tables.metric_sketch, tables.param, tables.run_tag, tables.run_link):
         tx.execute(sa.delete(table).where(table.c.run == seq))
     tx.execute(sa.delete(_r).where(_r.c.seq == seq))
@@ -150,7 +153,7 @@ def drop_model(tx: Tx, seq: int, id_: str) -> None:
 
 def drop_experiments(tx: Tx, key: str) -> None:
     """Those that are claimed and have nothing in them any more, their data sets with them."""
-    held = sa.union_all(*(sa.select(table.c.experiment).where(table.c.workspace == key) for table in (_r, _m)))
+    held = sa.union_all(*(sa.select(table.c.experiment).where(table.c.workspace == key) for table in (_r, _m, tables.trace)))
     empty = list(tx.execute(sa.select(_e.c.seq).where(_e.c.workspace == key, _e.c.stage == "purged", _e.c.seq.not_in(held))).scalars())
     if empty:
         tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(empty)))

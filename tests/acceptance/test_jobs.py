@@ -74,6 +74,8 @@ def test_l1_015_mlflow_inside_the_job(client, examples):
     mlflow = tracking(client)
     run = mlflow.get_run(job.name)
     assert run.data.params == {"hello_param": "world"}
+    assert run.data.metrics["system/job_memory_usage_megabytes"] > 0  # though the script has no line of code for that
+    assert mlflow.MlflowClient().get_metric_history(job.name, "system/disk_usage_percentage")
     assert 0 <= run.data.metrics["hello_metric"] <= 1
     assert "helloworld.txt" in {f.path for f in mlflow.MlflowClient().list_artifacts(job.name)}
     assert run.info.status == "FINISHED"

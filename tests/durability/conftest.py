@@ -24,5 +24,5 @@ def database(pytestconfig: pytest.Config) -> Iterator[str]:
 @pytest.fixture
 def stormy(database: str) -> Iterator[Server]:
     """A server of one test's own, to be killed."""
-    with Server(sets=(f"database_url={database}",) if database else ()) as made:
+    with Server(sets=("system_metrics_interval_s=0.3", *((f"database_url={database}",) if database else ()))) as made:
         yield made

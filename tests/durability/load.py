@@ -133,12 +133,15 @@ class Jobs:
 
             logs = ["std_log.txt"] if job.processes == 1 else [f"std_log_process_{i}.txt" for i in range(job.processes)]
             run = arm.get(f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/runs/get?run_id={name}")["run"]
-            history = arm.get(f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/metrics/get-history?run_id={name}&metric_key=loss").get("metrics", [])
+            history_of = f"/mlflow/v1.0{self.server.workspace}/api/2.0/mlflow/metrics/get-history?run_id={name}&metric_key="
             seen = {
                 "status": facts["status"], "error": (facts.get("error") or {}).get("code"), "exit": (facts.get("exit") or {}).get("code"),
                 "run": run["info"]["status"], "result": text(f"{folder}/outputs/result.txt"), "waitingFor": facts.get("waitingFor"),
-                "metrics": [(m["step"], m["timestamp"], m["value"]) for m in history],
+                "metrics": [(m["step"], m["timestamp"], m["value"]) for m in arm.get(f"{history_of}loss").get("metrics", [])],
             }
+            if facts["status"] == "Completed":
+                samples = [m["step"] for m in arm.get(f"{history_of}system/disk_usage_percentage").get("metrics", [])]
+                assert samples and samples == list(range(len(samples))), (name, samples)  # none is missing, none is there twice
             # How far it came before it was canceled is nobody's promise; that its lines are whole and in order is.
             seen["logs"] = {log: text(f"{folder}/user_logs/{log}") for log in logs} if job.cancel != "at once" else None
             if job.cancel == "at once":
@@ -148,8 +151,7 @@ class Jobs:
                 seen["logs"] = [line for line in seen["logs"]["std_log.txt"].splitlines() if line.startswith("line")]
                 ran = [one for one in facts["attempts"] if one["exit"]["reason"] != "lost"]
                 seen["attempts"] = [(one["status"], one["exit"]["code"]) for one in ran]
-                own = ran[-1]["logs"]
-                seen["own"] = text(f"{folder}/{own}/std_log.txt")
+                seen["own"] = text(f"{folder}/{ran[-1]['logs']}/std_log.txt")
             if "outputs" in job.facts:
                 answer = arm.json_call("GET", self.server.path(f"data/{prefix}-data/versions/1"))
                 seen["registered"] = answer.status

@@ -156,3 +156,16 @@ def test_a_group_is_stopped_and_let_run_at_once():
         parent.kill()
         parent.wait()
         parent.stdout.close()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0:01.23", 1.23), ("12:34.50", 754.5), ("00:00:01", 1), ("01:02:03", 3723), ("1-02:03:04", 93784)])
+def test_the_clock_of_ps(text: str, seconds: float):
+    assert processes.seconds_of(text) == pytest.approx(seconds)
+
+
+def test_a_process_says_what_it_has_used_of_a_core(source: str):
+    own = 2 if source == "ps" else 4  # os.times() tells those waited for, too
+    while sum(os.times()[:own]) < 1.5:  # procps tells whole seconds
+        pass
+    seen = processes.look_at(os.getpid())
+    assert seen and seen.cpu == pytest.approx(sum(os.times()[:own]), abs=1.1)

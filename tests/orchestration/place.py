@@ -36,7 +36,7 @@ from lazward.orchestration.data import ARTIFACTS, account_of
 from lazward.orchestration.durable import Worker
 from lazward.orchestration.job_queue import QueueTeller, restore_admissions
 from lazward.orchestration.runtime import Runtime
-from lazward.storage import resources, tasks
+from lazward.storage import resources, run_search, tasks
 from lazward.storage.blobs.extents import Extents
 from lazward.storage.blobs.store import BlobStore
 from lazward.storage.db import Database
@@ -177,6 +177,9 @@ class Place:
         row = self.get(path)
         assert row is not None, path
         return row.properties
+
+    def tags(self, run: str) -> dict[str, str]:
+        return dict(self.db.read_now(run_search.one, HOME.lower(), run).tags)
 
     async def until(self, condition: Callable[[], Any], what: Callable[[], Any] = lambda: "") -> Any:
         deadline = time.monotonic() + PATIENCE_S

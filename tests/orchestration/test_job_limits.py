@@ -41,6 +41,7 @@ async def test_a_job_that_takes_too_much(place, tmp_path: Path, limit: dict[str,
     message = facts["error"]["message"]
     assert facts["error"]["target"] == setting and setting in message
     assert (f"{value / MIB:.1f} MiB" if value >= MIB else str(value)) in message
+    assert place.tags("a")["lazward.error"].startswith(f"{code}: ")
     assert (await place.over("neighbour"))["status"] == "Completed"
     assert await place.log("neighbour") == "begun\ndone\n"
     assert place.launches() == []

@@ -56,6 +56,9 @@ async def ended(place, name: str, tree: list[processes.Process], code: str) -> d
     """Its document, once it is over: Failed with that code, its run as well, and nothing left of it."""
     facts = await place.over(name)
     assert (facts["status"], facts["error"]["code"]) == ("Failed", code), facts
+    said = place.tags(name)
+    assert said["lazward.error"] == f"{code}: {facts['error']['message']}"[:4000]
+    assert said["lazward.endReason"] == facts["exit"]["reason"]
     assert none_lives(tree)
     assert place.launches() == [] and place.folders("jobs") == []
     return facts

@@ -244,7 +244,9 @@ class TestResume:
         await place.start()
         assert (await place.over("p"))["status"] == "Failed"
         flag.touch()
+        assert place.tags("p")["lazward.error"].startswith("PipelineFailed: ")
         place.db.write_now(resume, key, time.time())
+        assert "lazward.error" not in place.tags("p")
         facts = await place.over("p")
         assert facts["status"] == "Completed", facts.get("error")
         assert "error" not in facts

@@ -149,7 +149,7 @@ class TestRun:
         script.go(name)
         facts = await over(place)
         assert (facts["status"], facts["error"]["code"], facts["error"]["target"]) == ("Failed", "PrimaryMetricNotLogged", "objective.primaryMetric")
-        assert "'acuracy'" in facts["error"]["message"] and "loss" in facts["error"]["message"]
+        assert "'acuracy'" in facts["error"]["message"] and "What they logged: loss." in facts["error"]["message"]
 
     async def test_outputs_of_the_best_trial_are_the_sweeps(self, place, script):
         made = "echo model of $AZUREML_RUN_ID > ${{outputs.model}}/m.txt; echo $AZUREML_RUN_ID > ${{outputs.one}}; "

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
+import sqlalchemy as sa
+
 from lazward.domain.settings import Settings
 from lazward.orchestration import tracking_trash
 from lazward.orchestration.data import ARTIFACTS, account_of
-from lazward.storage import experiments, logged_models, metrics, resources, runs, tasks
+from lazward.storage import experiments, logged_models, metrics, resources, runs, tables, tasks, traces
 from tests.orchestration.place import HOME, Place
+from tests.storage.trace_data import find, id_of, log, make_span
 from tests.storage.tracking_data import value
 
 KEY = HOME.lower()
@@ -124,3 +127,25 @@ async def test_the_file_of_the_database_becomes_smaller(place: Place):
     await place.start()
     await emptied(place, run_ids=["big"])
     assert pages() < before / 2, path
+
+
+async def test_traces_go_with_their_experiment_and_not_with_a_run(place: Place):
+    await place.start()
+    account = account_of(place.db.read_now(resources.get, KEY))
+    await place.blobs.ensure_container(account, ARTIFACTS)
+    going = place.db.write_now(experiments.create, KEY, "going", time.time()).id
+    for number, experiment in ((1, going), (2, "0")):
+        log(place.db, make_span(number, 1), key=KEY, experiment=experiment)
+        await place.blobs.put(account, ARTIFACTS, f"Traces/{id_of(number)}/attachments/a", b"x")
+    run(place, "r1")
+    place.db.write_now(traces.link_run, KEY, [id_of(2)], "r1")
+    place.db.write_now(runs.delete, KEY, "r1", time.time())
+    place.db.write_now(experiments.delete, KEY, going, time.time())
+    assert find(place.db, key=KEY, experiments=(going,))[0] == [1], "in the bin it is still there"
+    await emptied(place, run_ids=["r1"], experiment_ids=[going])
+    assert find(place.db, key=KEY, experiments=(going, "0"))[0] == [2]
+    assert find(place.db, "run_id IS NULL", key=KEY)[0] == [2]
+    assert [b.name for b in (await place.blobs.list(account, ARTIFACTS, prefix="Traces/")).blobs] == [f"Traces/{id_of(2)}/attachments/a"]
+    for table in (tables.span, tables.trace):
+        assert place.db.read_now(lambda tx, t=table: tx.execute(sa.select(sa.func.count()).select_from(t)).scalar()) == 1
+    assert place.db.read_now(lambda tx: tx.execute(sa.select(sa.func.count()).select_from(tables.experiment).where(tables.experiment.c.id == going)).scalar()) == 0

@@ -22,7 +22,7 @@ from tests.control_plane import versioned
 from tests.security.site import ROLES, STORAGE, Site
 
 PEOPLE = [*ROLES, "none", "job"]
-READING_ACTIONS = {"diagnose"}  # POST, but a read
+READING_ACTIONS = {"diagnose", "lazwarddiff"}  # POST, but a read
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ def mlflow_probes() -> Iterator[Probe]:
         for method, pattern, _ in BY_PATH:
             rest = re.sub(r"\(\?P<\w+>.*?\+\)", "m-00000000000000000000000000000000", pattern.pattern)
             right = {"GET": "read", "DELETE": "delete"}.get(method, "write")
+            right = "read" if rest.endswith(("/search", "/batchGetInfos", "/metrics", "/calculate-filter-correlation")) else right
             yield Probe(method, f"{prefix}WS/api/2.0/mlflow/{rest}", "tracking", right, None if method == "GET" else b"{}", "mlflow")
+        yield Probe("POST", f"{prefix}WS/v1/traces", "tracking", "write", b"{}", "mlflow")
         for method, pattern, _ in PROXIED:
             rest = re.sub(r"\(\?P<\w+>.*?\+\)", "r0/artifacts/x", pattern.pattern)
             right = "read" if method == "GET" else "delete" if method == "DELETE" else "write"

@@ -4,6 +4,7 @@ import pytest
 
 from lazward.contract.mlflow import MlflowError
 from lazward.storage import artifact_roots, experiments, logged_models
+from tests.storage.trace_data import id_of, start
 from tests.storage.tracking_data import KEY, NOW, OTHER, make_run, make_workspaces
 
 
@@ -19,7 +20,9 @@ def test_runs_and_models_lie_in_their_workspaces_account(db):
     assert db.read_now(artifact_roots.place, KEY, "m-2") == ("stws", "ExperimentRun/dcid.m-2")
     assert db.read_now(artifact_roots.place, KEY, "m-3") == ("stws", "ExperimentRun/dcid.m-3")
     assert db.read_now(artifact_roots.place, OTHER.key, "r2") == ("stother", "ExperimentRun/dcid.r2")
-    for key, root in ((KEY, "r2"), (OTHER.key, "r1"), (KEY, "none"), ("/nowhere", "r1")):
+    start(db, 1)
+    assert db.read_now(artifact_roots.place, KEY, id_of(1)) == ("stws", f"Traces/{id_of(1)}")
+    for key, root in ((OTHER.key, id_of(1)), (KEY, "r2"), (OTHER.key, "r1"), (KEY, "none"), ("/nowhere", "r1")):
         with pytest.raises(MlflowError) as caught:
             db.read_now(artifact_roots.place, key, root)
         assert caught.value.code == "RESOURCE_DOES_NOT_EXIST"

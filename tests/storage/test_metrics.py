@@ -171,3 +171,20 @@ class TestExtents:
         found = db.read_now(metric_history.extents, KEY, ["r1", "r2", "r3", "nobody"], "m")
         assert found == {"r1": metric_history.Extent(2, 30, 2.0, -1.0, 3.0), "r2": metric_history.Extent(0, 10, 0.0, None, None)}
         assert db.read_now(metric_history.extents, KEY, ["r2"], "other") == {}
+
+
+class TestPlaces:
+    def test_the_greatest_step_of_each_metric_below_a_prefix(self, db):
+        db.write_now(metrics.log, KEY, "r1", [value("system/a", 1, 5), value("system/a", 1, 3), value("system/n/b", 1, 7), value("systems", 1, 9), value("loss", 1, 9)])
+        assert db.read_now(metric_history.steps, KEY, "r1", "system/") == {"system/a": 5, "system/n/b": 7}
+        assert db.read_now(metric_history.steps, KEY, "r1", "sys%/") == {}
+
+    def test_the_newest_values_with_their_times_and_steps(self, db):
+        db.write_now(metrics.log, KEY, "r1", [value("m", 1, step, at) for at, step in ((10, 3), (20, 2), (30, 1), (40, 0))] + [value("n", 1, 0, 50)])
+        assert db.read_now(metric_history.places, KEY, "r1", "m", 20, 10) == [(40, 0), (30, 1), (20, 2)]
+        assert db.read_now(metric_history.places, KEY, "r1", "m", 0, 1) == [(40, 0)]
+
+    def test_of_no_run(self, db):
+        for call in ((metric_history.steps, "r9", "system/"), (metric_history.places, "r9", "m", 0, 1)):
+            with pytest.raises(MlflowError):
+                db.read_now(call[0], KEY, *call[1:])

@@ -78,6 +78,15 @@ class TestJobs:
         db.write_now(runs.set_tags, KEY, "job-1", {"t": "w", "u": "x"}, NOW)
         assert {"t": "w", "u": "x"}.items() <= tags_of(db, "job-1").items()
 
+    def test_a_job_takes_tags_back(self, db):
+        make_run(db, "r2", tags=(("t", "other's"),))
+        db.write_now(runs.set_tags, KEY, "job-1", {"t": "w", "u": "x"}, NOW)
+        for _ in range(2):
+            db.write_now(runs.drop_tags, KEY, "job-1", ("t", "never"))
+        assert "t" not in tags_of(db, "job-1") and tags_of(db, "job-1")["u"] == "x"
+        assert tags_of(db, "r2")["t"] == "other's"
+        db.write_now(runs.drop_tags, KEY, "no-run", ("t",))
+
 
 class TestLife:
     def test_update_delete_restore(self, db):

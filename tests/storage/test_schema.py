@@ -2,7 +2,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from lazward.storage import metric_history, metrics, schema, tasks
+from lazward.storage import metric_history, metrics, schema, tables, tasks
 from lazward.storage.db import Database
 from tests.storage.tracking_data import KEY, make_run, make_workspaces, value
 
@@ -53,4 +53,23 @@ class TestUpgrade:
         assert schema.is_current(db)
         db.write_now(metrics.log, KEY, "r1", [value("m", 2.0, step=1)])
         assert [p.value for p in db.read_now(metric_history.sampled, KEY, ["r1"], "m", 10, None, None)] == [1.0, 2.0]
+        db.close()
+
+    def test_of_one_made_before_traces(self, database_url):
+        db = Database(database_url)
+        schema.upgrade(db)
+        made = (tables.trace, tables.span, tables.assessment, tables.trace_link)
+
+        def older(tx):
+            for table in made:
+                tx.execute(sa.schema.DropTable(table))
+            tx.execute(sa.text("update alembic_version set version_num = '0003'"))
+
+        db.write_now(older)
+        schema.upgrade(db)
+        assert schema.is_current(db)
+        there = sa.inspect(db.engine)
+        for table in made:
+            assert {i["name"] for i in there.get_indexes(table.name)} == {i.name for i in table.indexes}
+            assert {c["name"] for c in there.get_columns(table.name)} == {c.name for c in table.columns}
         db.close()

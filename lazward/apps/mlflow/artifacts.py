@@ -20,7 +20,7 @@ from lazward.storage import logged_models, run_search
 
 MAX_PARTS = 10_000
 # An artifact may be any HTML; on the server's own origin it must stay a download (S11).
-_SAFE = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
+SAFE = {"content-security-policy": "sandbox; default-src 'none'", "x-content-type-options": "nosniff"}
 
 
 def _store(call: Call) -> RunArtifacts:
@@ -86,7 +86,7 @@ async def download(call: Call) -> Response:
     root, path = await _target(call, call.path["path"])
     info = await _store(call).find(root, path)
     name = re.sub(r"[^A-Za-z0-9._-]", "_", path.rsplit("/", 1)[-1])
-    headers = {**_SAFE, "content-length": str(info.size), "content-disposition": f'attachment; filename="{name}"'}
+    headers = {**SAFE, "content-length": str(info.size), "content-disposition": f'attachment; filename="{name}"'}
     if call.ctx.request.method == "HEAD":
         return Response(headers=headers, media_type="application/octet-stream")
     return StreamingResponse(_store(call).read(root, path), headers=headers, media_type="application/octet-stream")

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from lazward.apps.mlflow import artifacts, experiments, logged_models, registry, runs, trash
+from lazward.apps.mlflow import artifacts, experiments, logged_models, otlp, registry, runs, trash
 from lazward.apps.mlflow.call import Call
+from lazward.apps.mlflow.calls_traces import TRACE_CALLS
 from lazward.domain.tracking import names
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -106,6 +107,8 @@ BY_PATH: list[tuple[str, re.Pattern[str], Rpc]] = [
     ("DELETE", re.compile(_MODEL + r"/tags/(?P<tag_key>.+)"), Rpc(logged_models.delete_tag, WRITE)),
     ("GET", re.compile(_MODEL + "/artifacts/directories"), Rpc(artifacts.list_of_model, FILES_READ)),
 ]
+BY_PATH += [(verb, re.compile(path), Rpc(fn, right)) for verb, path, fn, right in TRACE_CALLS]
+SPANS = Rpc(otlp.export, WRITE)
 
 PROXIED: list[tuple[str, re.Pattern[str], Rpc]] = [
     ("GET", re.compile("artifacts"), Rpc(artifacts.list_proxied, FILES_READ)),

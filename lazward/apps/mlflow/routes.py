@@ -17,7 +17,7 @@ from starlette.responses import Response
 from lazward import __version__
 from lazward.apps.chain import Context, Route, Surface, by_handler, json_response
 from lazward.apps.mlflow.call import Call
-from lazward.apps.mlflow.calls import BY_PATH, PROXIED, RPC, Handler, Rpc
+from lazward.apps.mlflow.calls import BY_PATH, PROXIED, RPC, SPANS, Handler, Rpc
 from lazward.apps.services import Services
 from lazward.contract.errors import ArmError
 from lazward.contract.ids import ML, ResourceId, check_name, parse, workspace_id
@@ -27,7 +27,8 @@ from lazward.storage import resources
 _WORKSPACE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{ws}"
 PLUGIN, PLAIN, SHORT = "/mlflow/v{version:[1-3][.]0}" + _WORKSPACE, "/mlflow/plain" + _WORKSPACE, "/mlflow/workspaces/{ws}"
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-# There is no /version: from one that is 3.4 or newer clients conclude that it takes spans.
+# The release of MLflow whose calls are answered. From 3.4 on clients conclude that spans are taken.
+MLFLOW_VERSION = "3.17.2"
 _TYPE = f"{ML}/workspaces".lower()
 
 
@@ -46,6 +47,7 @@ def mlflow_routes(services: Services) -> list[Route]:
     for prefix in (PLAIN, PLUGIN, SHORT):
         out += [
             Route(VERBS, prefix + api + "mlflow/{rest:path}", handle, found, MLFLOW, limit),
+            Route(("POST",), prefix + "/v1/traces", handle_spans, found, MLFLOW, limit),
             Route(VERBS, prefix + api + "mlflow-artifacts/mpu/{rest:path}", handle_multipart, found, MLFLOW, limit),
             Route(VERBS, prefix + api + "mlflow-artifacts/{rest:path}", handle_proxied, found, MLFLOW, None),
             Route(VERBS, prefix + "{rest:(?:/.*)?}", handle_unknown, found, MLFLOW, limit),
@@ -83,11 +85,18 @@ async def handle_proxied(ctx: Context) -> Response:
     return await fn(call)
 
 
+async def handle_spans(ctx: Context) -> Response:
+    """OTLP. The body is read once the caller may send it."""
+    await ctx.authenticate()
+    call, fn = await _admit(ctx, SPANS, {}, {})
+    return await fn(call)
+
+
 async def handle_unknown(ctx: Context) -> Response:
     caller = await ctx.authenticate()
-    if ctx.params["rest"] == "/health" and ctx.request.method == "GET":
-        ctx.allow("says only that the server is up", caller)
-        return Response("OK", media_type="text/plain")
+    if ctx.params["rest"] in ("/health", "/version") and ctx.request.method == "GET":
+        ctx.allow("says only that the server is up, and what it is", caller)
+        return Response("OK" if ctx.params["rest"] == "/health" else MLFLOW_VERSION, media_type="text/plain")
     raise _no_endpoint(ctx)
 
 

@@ -210,5 +210,5 @@ def fingerprint_of(doc: Doc) -> str | None:
 JOBS = resource(
     "workspaces/jobs", Job, lookup=fingerprint_of, archivable=True, newest_first=True, before_write=fill_job, deprovision="job.delete",
     matches={"jobType": of_type, "status": of_status, "experimentName": in_experiment, "scheduled": is_scheduled, "scheduleId": of_schedule},
-    actions=frozenset({"cancel", "resume"}),
+    actions=frozenset({"cancel", "resume", "lazwardRelaunch"}),
 )

@@ -73,7 +73,7 @@ def of_kind(doc: Doc, value: str) -> bool:
 
 WORKSPACES = resource(
     "workspaces", Workspace, tracked=True, created=200, updated=200, patchable=True, before_write=fill_workspace, lookup=account_of,
-    deprovision="workspace.delete", matches={"kind": of_kind}, actions=frozenset({"listKeys", "listStorageAccountKeys", "resyncKeys", "diagnose"}),
+    deprovision="workspace.delete", matches={"kind": of_kind}, actions=frozenset({"listKeys", "listStorageAccountKeys", "resyncKeys", "diagnose", "lazwardDiff"}),
 )
 
 

@@ -7,17 +7,14 @@ import datetime as dt
 import json
 from typing import Any
 
+from lazward.domain.jobs.again import like
 from lazward.domain.resource import Doc
 from lazward.domain.schedules.events import Event, said_of, values_of
 
 SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME = "azureml.scheduleId", "azureml.scheduleName", "azureml.scheduledTime"
 EVENT = "lazward.event"  # property of a job that was run for an event
 
-# Members of a job that its submission or its run added; a new job has its own.
-_NOT_COPIED = frozenset({"status", "startTimeUtc", "endTimeUtc", "error", "exit", "attempts", "waitingFor", "parameters", "isArchived", "provisioningState", "sourceJobId", "displayName"})
-_OF_THE_RUN = frozenset({SCHEDULE_ID, SCHEDULE_NAME, SCHEDULED_TIME, EVENT, "azureml.isreused", "azureml.reusedrunid", "azureml.reuse", "lazward.triggeredBy", "lazward.environment.loosened"})  # in its `properties`
 _MERGED = frozenset({"inputs", "outputs", "settings", "tags", "properties", "environmentVariables"})
-_SERVICE = ("jobServiceType", "port", "nodes", "properties")
 
 
 def stamp(moment: float) -> str:
@@ -28,15 +25,8 @@ def stamp(moment: float) -> str:
 
 def copied(source: Doc, source_name: str, changes: Doc) -> Doc:
     """The definition of a job like `source` (properties of a submitted job), with what `changes` says otherwise."""
-    out = {name: copy.deepcopy(value) for name, value in source.items() if name not in _NOT_COPIED}
-    out["outputs"] = {
-        name: {k: v for k, v in (facts or {}).items() if not (k == "uri" and str(v).endswith(f"/paths/azureml/{source_name}/{name}/"))}
-        for name, facts in (source.get("outputs") or {}).items() if name != "default"
-    }
-    out["services"] = {
-        name: {k: v for k, v in facts.items() if k in _SERVICE} for name, facts in (source.get("services") or {}).items() if name not in ("Tracking", "Studio")
-    }
-    out["properties"] = {name: value for name, value in (source.get("properties") or {}).items() if name not in _OF_THE_RUN}
+    out = like(source, source_name)
+    out.pop("displayName", None)  # each run is called by its own name
     for name, value in changes.items():
         if name in ("jobType", "sourceJobId", "isArchived") or value in (None, "", {}, []):
             continue

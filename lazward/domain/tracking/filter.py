@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from lazward.contract.mlflow import MlflowError, invalid
+from lazward.domain.tracking import patterns
 
 MAX_LENGTH, MAX_CLAUSES, MAX_DEPTH, MAX_PATTERN = 100_000, 100, 20, 1000
 
@@ -21,8 +22,9 @@ NUMBER_OPS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """kind: attribute | metric | param | tag | dataset. op: = != < <= > >= LIKE ILIKE IN, NOT LIKE, NOT ILIKE, NOT IN, NULL. value:
-    str, float, int, a tuple of str for IN, None for NULL (key is absent). All but NULL speak of a key that is there."""
+    """kind: attribute | metric | param | tag | dataset, or of a trace metadata | span | feedback | expectation | issue. op: = != < <= > >=
+    LIKE ILIKE RLIKE IN, NOT LIKE, NOT ILIKE, NOT RLIKE, NOT IN, NULL. value: str, float, int, a tuple of str for IN, None for NULL (key is
+    absent). All but NULL speak of a key that is there."""
 
     kind: str
     key: str
@@ -52,11 +54,15 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """What may be searched: attribute spelling -> name; which of the names are times or numbers; entities beside attributes."""
+    """What may be searched: attribute spelling -> name; which of the names are times or numbers; entities beside attributes, and how they
+    are written; what strings are compared by. free: entities whose values are strings or numbers, as they are compared."""
 
     attributes: dict[str, str]
     numbers: frozenset[str]
     kinds: frozenset[str] = frozenset({"metric", "param", "tag"})
+    entities: dict[str, str] = msgspec.field(default_factory=lambda: _ENTITIES)
+    strings: frozenset[str] = STRING_OPS
+    free: frozenset[str] = frozenset()
 
 
 _ENTITIES = {
@@ -98,7 +104,27 @@ MODEL_VERSIONS = Grammar(
     ),
     frozenset({"version_number", "creation_timestamp", "last_updated_timestamp"}), frozenset({"tag"}),
 )
-_DATASET_KEYS = ("name", "digest", "context")
+_ASSESSED = frozenset({"feedback", "expectation"})
+TRACES = Grammar(
+    _names(
+        "request_id", "timestamp", "execution_time", "end_time", "status", "client_request_id", "name", "run_id", "prompt", "text", "experiment_id",
+        trace_id="request_id", timestamp_ms="timestamp", execution_time_ms="execution_time", end_time_ms="end_time",
+    ),
+    frozenset({"timestamp", "execution_time", "end_time"}),
+    frozenset({"tag", "metadata", "span", "issue", *_ASSESSED}),
+    {
+        **_names("tag", "metadata", "attribute", "span", "feedback", "expectation", "issue"), "tags": "tag", "attributes": "attribute", "trace": "attribute",
+        "request_metadata": "metadata",
+    },
+    STRING_OPS | {"RLIKE"},
+    _ASSESSED,
+)
+_KEYS = {"dataset": ("name", "digest", "context"), "span": ("name", "type", "status", "content"), "issue": ("id",)}
+# What is compared in few ways only.
+_ONLY = {
+    ("attribute", "prompt"): frozenset({"="}), ("issue", "id"): frozenset({"="}), ("attribute", "text"): frozenset({"LIKE", "ILIKE"}),
+    ("span", "content"): frozenset({"LIKE", "ILIKE"}),
+}
 
 # Nothing here may try a second way through a long run of characters: a filter of 100,000 blanks once took minutes (S19). Hence the
 # possessive ++ and *+, and blanks that are skipped apart.
@@ -183,8 +209,8 @@ def parse_order(text: Any, grammar: Grammar) -> Order:
         tokens.word("ASC")
     if tokens.peek()[0] != "end":
         raise tokens.error("it is a name, then ASC or DESC")
-    if kind == "dataset":
-        raise tokens.error("runs cannot be ordered by dataset")
+    if kind in _KEYS or (kind, key) in _ONLY:
+        raise tokens.error(f"nothing is ordered by {kind} {key}")
     return Order(kind, key, ascending)
 
 
@@ -239,17 +265,22 @@ def _comparison(tokens: _Tokens, grammar: Grammar) -> Node:
     negated = tokens.word("NOT")
     sort, word = tokens.next()
     op = word.upper() if sort in ("op", "word") else ""
+    free = kind in grammar.free
+    if free:
+        numeric = op in ("<", "<=", ">", ">=", "BETWEEN") or (op in ("=", "!=") and tokens.peek()[0] == "number")
     if op == "BETWEEN" and numeric:
         low = _value(tokens, kind, key, numeric)
         tokens.expect("AND")
         node = All((Compare(kind, key, ">=", low), Compare(kind, key, "<=", _value(tokens, kind, key, numeric))))
         return Not(node) if negated else node
-    allowed = NUMBER_OPS if numeric else STRING_OPS
+    allowed = NUMBER_OPS | grammar.strings if free else NUMBER_OPS if numeric else _ONLY.get((kind, key), grammar.strings)
     if op not in allowed or (negated and sort == "op"):
         raise tokens.error(f"{kind} '{key}' is compared with one of {', '.join(sorted(allowed))}, not {word!r}")
     value = _strings(tokens) if op == "IN" else _value(tokens, kind, key, numeric)
     if op.endswith("LIKE") and len(value) > MAX_PATTERN:
         raise tokens.error(f"a pattern has at most {MAX_PATTERN} characters")
+    if op == "RLIKE" and (why := patterns.fault(str(value))):
+        raise tokens.error(f"the pattern {value[:60]!r} is no regular expression: {why}")
     return Compare(kind, key, f"NOT {op}" if negated else op, value)
 
 
@@ -265,7 +296,7 @@ def _identifier(tokens: _Tokens, grammar: Grammar) -> tuple[str, str]:
         head, dot, rest = word[:end], word[end : end + 1], word[end + 1 :]
     if not dot:
         return _attribute(tokens, grammar, _bare(head))
-    kind = _ENTITIES.get(_bare(head))
+    kind = grammar.entities.get(_bare(head))
     if kind != "attribute" and kind not in grammar.kinds:
         names = ", ".join(sorted({"attribute", *grammar.kinds}))
         raise tokens.error(f"Invalid entity type '{_bare(head)}'. Valid values are {names}")
@@ -274,8 +305,14 @@ def _identifier(tokens: _Tokens, grammar: Grammar) -> tuple[str, str]:
         raise tokens.error(f"a key is missing after '{head}.'")
     if kind == "attribute":
         return _attribute(tokens, grammar, key)
-    if kind == "dataset" and key not in _DATASET_KEYS:
-        raise tokens.error(f"Invalid dataset key '{key}' specified. Valid keys are {', '.join(_DATASET_KEYS)}")
+    if kind == "span" and key.startswith("attributes."):
+        name = _bare(key.removeprefix("attributes."))
+        if not name:
+            raise tokens.error("a name is missing after 'attributes.'")
+        return kind, f"attributes.{name}"
+    if kind in _KEYS and key not in _KEYS[kind]:
+        more = ", attributes.NAME" if kind == "span" else ""
+        raise tokens.error(f"Invalid {kind} key '{key[:60]}' specified. Valid keys are {', '.join(_KEYS[kind])}{more}")
     return kind, key
 
 

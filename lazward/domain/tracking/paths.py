@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote
 from lazward.contract.mlflow import invalid
 
 CONTAINER = "azureml"  # container behind the datastore workspaceartifactstore
+TRACES = "Traces"  # folder of the artifacts of all traces
 MAX_NAME = 1024  # of a blob
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -18,6 +19,11 @@ _DRIVE = re.compile(r"^[A-Za-z]:")
 def run_prefix(run_id: str) -> str:
     """The folder of a run's artifacts; a logged model's id takes the place of a run's."""
     return f"ExperimentRun/dcid.{run_id}"
+
+
+def trace_prefix(trace_id: str) -> str:
+    """The folder of a trace's artifacts: traces.json of clients that send no spans, and attachments."""
+    return f"{TRACES}/{trace_id}"
 
 
 def below(prefix: str, path: str, target: str = "path") -> str:

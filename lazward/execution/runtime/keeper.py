@@ -21,6 +21,7 @@ from lazward.execution.runtime.words import signal_name, size
 
 if processes.TYPE_CHECKING:
     from lazward.execution.runtime.guard import Guard
+    from lazward.execution.runtime.sampler import Sampler
 
 LEFTOVER_GRACE_S = 1.0  # for what still runs when the command itself has ended
 SAMPLE_FIRST_S = 0.1
@@ -44,7 +45,8 @@ def main() -> None:
     if not select.select([0], [], [], 0)[0]:  # a spare keeper, made before there is an order: time to import the rest
         import signal  # noqa: F401
 
-        import lazward.execution.runtime.guard  # noqa: F401
+        import lazward.execution.runtime.guard
+        import lazward.execution.runtime.sampler  # noqa: F401
 
         _become_subreaper()
     order = receive(0)
@@ -105,6 +107,7 @@ class Keeper:
         self.count = 0  # of processes at the last look
         self.slow = False  # that look took long, and there were many
         self.crowd = crowd.Crowd(order.limits.max_processes)
+        self.sampler: Sampler | None = None
 
     def run(self) -> None:
         """The whole life of the launch."""
@@ -120,8 +123,14 @@ class Keeper:
                 self.make_durable()
                 _reply(b"running")
             self.listen(control)
+            if self.order.sample_s is not None:
+                from lazward.execution.runtime import sampler
+
+                self.sampler = sampler.begin(self.order, self.folder, self.tree)
             self.watch()
             self.end_leftovers()
+            if self.sampler:
+                self.sampler.last(self.peak)
         self.record()
         os.close(alive)
         _reply(b"ended")
@@ -230,7 +239,9 @@ class Keeper:
                     self.stop(trouble.reason, trouble.message)
                 if trouble.runaway:
                     self.stop_by = now
-            until = min(sample_at, guard.at) if guard else sample_at
+            if self.sampler and now >= self.sampler.at:
+                self.sampler.look(self.running)
+            until = min(sample_at, guard.at if guard else sample_at, self.sampler.at if self.sampler else sample_at)
             limit = deadline if self.stop_by is None else self.stop_by
             self.sleep(until if limit is None else min(until, limit))
 

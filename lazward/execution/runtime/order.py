@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-HEAD = b"lazward-launch-2"
+HEAD = b"lazward-launch-3"
 
 
 class ProcessOrder:
@@ -52,11 +52,15 @@ COUNTS = ("memory_bytes", "max_processes", "log_bytes", "disk_bytes", "free_disk
 
 class Order:
     """One launch. folder: where its records are; tag: the value of LAZWARD_LAUNCH in its processes; place: the folder that the
-    limits of the disk are about; grace_s: seconds."""
+    limits of the disk are about; grace_s: seconds; sample_s: between two samples of system metrics (sampler.py), None for none; step:
+    of the first sample."""
 
-    __slots__ = ("cwd", "folder", "grace_s", "limits", "place", "processes", "tag")
+    __slots__ = ("cwd", "folder", "grace_s", "limits", "place", "processes", "sample_s", "step", "tag")
 
-    def __init__(self, folder: bytes, tag: bytes, cwd: bytes, place: bytes, limits: Limits, grace_s: float, processes: list[ProcessOrder]):
+    def __init__(
+        self, folder: bytes, tag: bytes, cwd: bytes, place: bytes, limits: Limits, grace_s: float, processes: list[ProcessOrder],
+        sample_s: float | None = None, step: int = 0,
+    ):
         self.folder = folder
         self.tag = tag
         self.cwd = cwd
@@ -64,6 +68,8 @@ class Order:
         self.limits = limits
         self.grace_s = grace_s
         self.processes = processes
+        self.sample_s = sample_s
+        self.step = step
 
 
 def encode(order: Order) -> bytes:
@@ -77,6 +83,8 @@ def encode(order: Order) -> bytes:
         b"" if timeout is None else repr(float(timeout)).encode(),
         *(b"" if count is None else b"%d" % count for count in counts),
         repr(float(order.grace_s)).encode(),
+        b"" if order.sample_s is None else repr(float(order.sample_s)).encode(),
+        b"%d" % order.step,
         b"%d" % len(order.processes),
     ]
     for process in order.processes:
@@ -94,14 +102,14 @@ def decode(body: bytes) -> Order:
     for name in COUNTS:
         count = next(fields)
         setattr(limits, name, int(count) if count else None)
-    grace = float(next(fields))
+    grace, sample, step = float(next(fields)), next(fields), int(next(fields))
     processes = []
     for _ in range(int(next(fields))):
         log = next(fields)
         argv = [next(fields) for _ in range(int(next(fields)))]
         env = [next(fields) for _ in range(int(next(fields)))]
         processes.append(ProcessOrder(argv, env, log))
-    return Order(folder, tag, cwd, place, limits, grace, processes)
+    return Order(folder, tag, cwd, place, limits, grace, processes, float(sample) if sample else None, step)
 
 
 def receive(fd: int) -> Order | None:

@@ -8,6 +8,7 @@
     control      a FIFO the keeper reads: a byte in it says "look at the folder again"
     alive        a FIFO the keeper holds open for writing: whoever reads it sees its end when the keeper ends, however it ends
     share        what the launch holds of the disk, for the keepers of the others (shares.py)
+    metrics      samples of system metrics, a JSON object a line (sampler.py)
     keeper.log   what the keeper itself had to say (a fault in it, nothing in good times)
 
 Standard library only, and as little of that as can be: the keeper imports this before the user's process starts.
@@ -29,6 +30,7 @@ CONTROL = "control"
 ALIVE = "alive"
 KEEPER_LOG = "keeper.log"
 SHARE = "share"
+METRICS = "metrics"
 
 
 def has(folder: str, name: str) -> bool:

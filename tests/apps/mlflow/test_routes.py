@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lazward.apps.mlflow.calls import BY_PATH, PROXIED, RPC
+from lazward.apps.mlflow.calls import BY_PATH, PROXIED, RPC, SPANS
 from lazward.contract.caller import Caller
 from tests.apps.tracking_app import OWNER, PLAIN, PLUGIN
 from tests.storage.tracking_data import KEY, OTHER, WORKSPACE, make_run
@@ -25,6 +25,7 @@ CALLS = [
     *((method, f"/api/2.0/mlflow/{name}", rpc) for (method, name), rpc in RPC.items()),
     *((method, f"/api/2.0/mlflow/{example(pattern)}", rpc) for method, pattern, rpc in BY_PATH),
     *((method, f"/api/2.0/mlflow-artifacts/{example(pattern)}", rpc) for method, pattern, rpc in PROXIED),
+    ("POST", "/v1/traces", SPANS),
 ]
 
 
@@ -103,8 +104,8 @@ class TestAddresses:
         async with app.client() as client:
             info = (await client.get(PLAIN + "/api/3.0/mlflow/server-info")).json()
             assert info["workspaces_enabled"] is False
-            assert (await client.get(PLAIN + "/version")).status_code == 404  # no spans are taken
-            for path in ("/api/3.0/mlflow/traces/search", "/api/2.0/mlflow/webhooks", "/x", ""):
+            assert (await client.get(PLAIN + "/version")).text == "3.17.2"  # from 3.4 on clients send spans
+            for path in ("/api/3.0/mlflow/traces/x/y", "/api/2.0/mlflow/webhooks", "/x", ""):
                 answer = await client.post(PLAIN + path, json={})
                 assert (answer.status_code, answer.json()["error_code"]) == (404, "ENDPOINT_NOT_FOUND")
             answer = await client.post(PLAIN + "/ajax-api/2.0/mlflow/experiments/search", json={})

@@ -11,7 +11,7 @@ field = st.binary(max_size=20).map(lambda text: text.replace(b"\0", b"\n"))
 positive = st.floats(min_value=0, max_value=1e9)
 process = st.builds(ProcessOrder, st.lists(field, min_size=1, max_size=4), st.lists(field, max_size=4), field)
 limits = st.builds(Limits, st.none() | positive, *[st.none() | st.integers(1, 1 << 60)] * len(COUNTS))
-orders = st.builds(Order, field, field, field, field, limits, positive, st.lists(process, max_size=3))
+orders = st.builds(Order, field, field, field, field, limits, positive, st.lists(process, max_size=3), st.none() | positive, st.integers(0, 1 << 60))
 
 
 def plain(order: Order) -> tuple:
