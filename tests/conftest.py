@@ -19,6 +19,7 @@ from lazward.storage.tables import metadata
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", action="store_true", help="run the tests that use a database on PostgreSQL as well")
     parser.addoption("--kills", type=int, default=6, help="how many parts tests/durability kills under load (50 is the long form)")
+    parser.addoption("--metrics", type=int, default=4000, help="how many values tests/durability logs while it kills the server (100000 is the long form)")
     parser.addoption("--kill-seed", type=int, default=1, help="decides the moments and the order of those kills")
     parser.addoption("--kill-database", choices=["sqlite", "postgresql"], default="sqlite", help="the database of the server whose parts are killed")
 

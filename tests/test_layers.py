@@ -36,7 +36,7 @@ def third_party() -> dict[str, set[str]]:
     """The files that import each."""
     used: dict[str, set[str]] = defaultdict(set)
     for path in CODE.rglob("*.py"):
-        for name in imports_of(path) - sys.stdlib_module_names - {"lazward"}:
+        for name in imports_of(path) - sys.stdlib_module_names - {"lazward", "lazward_mlflow"}:
             used[name].add(path.relative_to(CODE).as_posix())
     return used
 

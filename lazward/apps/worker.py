@@ -10,6 +10,7 @@ import lazward.orchestration.housekeeping
 import lazward.orchestration.job_delete
 import lazward.orchestration.jobs
 import lazward.orchestration.pipelines
+import lazward.orchestration.run_watch
 import lazward.orchestration.schedule_events
 import lazward.orchestration.schedules
 import lazward.orchestration.sweeps

@@ -88,6 +88,8 @@ def variables(endpoint: datadir.Endpoint, principal: Mapping[str, Any], layout: 
         "LAZWARD_SUBSCRIPTION_ID": principal["subscription_id"],
         "LAZWARD_RESOURCE_GROUP": principal["resource_group"],
         "LAZWARD_WORKSPACE": principal["workspace"],
+        # What is logged while the server is away is kept and sent later, where this package is installed beside MLflow.
+        "LAZWARD_SPOOL": "on",
         # Clients must not call home for a server that nobody outside knows.
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("lazward.cli.status:status", "Show how each part of the server is."),
     "down": ("lazward.cli.down:down", "Stop the server; running jobs survive."),
     "demo": ("lazward.cli.demo:demo", "Train, track, register, deploy and score a real model."),
+    "sync": ("lazward.cli.sync:sync", "Send what was logged while the tracking server was away."),
     "relaunch": ("lazward.cli.jobs:relaunch", "Run a job again, with other inputs or settings."),
     "diff": ("lazward.cli.jobs:diff", "Show what is different between two jobs or runs."),
     "settings": ("lazward.cli.settings:settings", "Show every setting and where its value comes from."),

@@ -197,10 +197,10 @@ NAMES: tuple[str, ...] = Settings.__struct_fields__
 PREFIX = "LAZWARD_"
 # Variables of ours that are no settings: written by `lazward env`, read by clients, or handed from us to our own processes and jobs.
 NOT_SETTINGS = frozenset({
-    "LAZWARD_SUBSCRIPTION_ID", "LAZWARD_RESOURCE_GROUP", "LAZWARD_WORKSPACE", "LAZWARD_CONFIG",
+    "LAZWARD_SUBSCRIPTION_ID", "LAZWARD_RESOURCE_GROUP", "LAZWARD_WORKSPACE", "LAZWARD_CONFIG", "LAZWARD_OFFLINE", "LAZWARD_HEARTBEAT",
     "LAZWARD_RESOLVED_SETTINGS", "LAZWARD_LISTEN_FD", "LAZWARD_LAUNCH", "LAZWARD_PARALLEL", "LAZWARD_PARALLEL_PLAN",
 })
-NOT_SETTINGS_PREFIXES = ("LAZWARD_JOB_", "LAZWARD_SERVE_", "LAZWARD_TEST_")
+NOT_SETTINGS_PREFIXES = ("LAZWARD_JOB_", "LAZWARD_SERVE_", "LAZWARD_SPOOL", "LAZWARD_TEST_")
 
 
 def merge(sources: Sequence[Source]) -> Merged:

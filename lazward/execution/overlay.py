@@ -43,17 +43,18 @@ class Environment(msgspec.Struct, frozen=True):
         return sum(line[:1].isalnum() for line in self.lock.splitlines())
 
 
-def job_overlay(env: Environment, folder: Path, environ: Mapping[str, str] = os.environ, path: str = os.defpath) -> dict[str, str]:
+def job_overlay(env: Environment, folder: Path, environ: Mapping[str, str] = os.environ, path: str = os.defpath, plugin: Path | None = None) -> dict[str, str]:
     """Makes the overlay in `folder` (or finds it there) and returns the variables that a job's processes run with: PATH (the overlay's
     bin before `path`), VIRTUAL_ENV, and the server's index settings for pip and uv. `folder` counts as a user of the environment,
-    which is not pruned while the folder exists."""
+    which is not pruned while the folder exists. plugin: a folder of packages that the job can import as well (client_plugin.py)."""
     bin_folder, site_packages = folder / "bin", folder / env.site_packages.relative_to(env.path)
     bin_folder.mkdir(parents=True, exist_ok=True)
     site_packages.mkdir(parents=True, exist_ok=True)
     hold(env, folder)
     _link(folder / "lib64", "lib")
     (folder / "pyvenv.cfg").write_text((env.path / "pyvenv.cfg").read_text().replace("relocatable = true\n", ""))
-    (site_packages / _PTH).write_text(f"import site; site.addsitedir({str(env.site_packages)!r})\n")
+    added = [env.site_packages, *([plugin] if plugin else [])]
+    (site_packages / _PTH).write_text("".join(f"import site; site.addsitedir({str(one)!r})\n" for one in added))
     for entry in os.scandir(env.bin):
         _script(Path(entry.path), bin_folder / entry.name)
     for name in ("share", "etc"):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lazward.contract.ids import parse
+from lazward.execution.client_plugin import installed
 from lazward.execution.environments import Environment, job_overlay
 from lazward.orchestration.runtime import Runtime
 from lazward.storage.resources import Row
@@ -25,7 +26,7 @@ def base_environment(runtime: Runtime, environment: Environment, folder: Path, o
     tmp.mkdir(exist_ok=True)
     path = os.environ.get("PATH", SYSTEM_PATH)
     if overlay is not None:
-        env |= job_overlay(environment, overlay, path=path)
+        env |= job_overlay(environment, overlay, path=path, plugin=installed(runtime.data_dir / "cache" / "mlflow-plugin"))
     else:
         env |= {"PATH": f"{environment.bin}:{path}", "VIRTUAL_ENV": str(environment.path)}
     bundle = str(runtime.settings.layout.bundle)

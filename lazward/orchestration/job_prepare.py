@@ -21,7 +21,7 @@ from lazward.domain.settings import Settings
 from lazward.domain.tracking import system
 from lazward.execution.outbound import Outbound, OutboundFailed
 from lazward.execution.readonly import protect, wrap
-from lazward.orchestration import job_parallel
+from lazward.orchestration import job_parallel, job_spool
 from lazward.orchestration.data import Place, locate
 from lazward.orchestration.job_env import base_environment, job_environment
 from lazward.orchestration.job_samples import next_step
@@ -44,7 +44,7 @@ async def prepare(runtime: Runtime, job: Row, workspace: Row, environment: Any, 
     outputs = _make_outputs(facts, outputs_at)
     command = render(facts["command"], inputs, outputs)
     shared = await asyncio.to_thread(base_environment, runtime, environment, folder, folder / "packages") | variables
-    shared |= job_environment(runtime, job, workspace, facts)
+    shared |= job_environment(runtime, job, workspace, facts) | job_spool.variables(folder)
     shared |= {f"AZURE_ML_INPUT_{k}": v.text for k, v in inputs.items()} | {f"AZURE_ML_OUTPUT_{k}": v.text for k, v in outputs.items()}
     if "trial" in (job.doc.get("lazward") or {}):
         shared |= {f"AZUREML_SWEEP_{k}": v.text for k, v in (outputs | inputs).items()}

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from lazward.contract.errors import ArmError
 from lazward.domain.jobs.retries import pause_s, policy_of
 from lazward.domain.tracking.status import JOB_OVER
-from lazward.orchestration import job_attempts, machines
+from lazward.orchestration import job_attempts, job_spool, machines
 from lazward.orchestration.data import ARTIFACTS, account_of, run_folder
 from lazward.orchestration.durable import LeaseLost, Outcome, Work, handler
 from lazward.orchestration.job_finish import evidence_of, explain, keep_outputs, register_outputs, set_state, submitter
@@ -225,6 +225,8 @@ async def _watch(work: Work, runtime: Runtime, workspace: Row, job: Row, folder:
 async def _finish(work: Work, runtime: Runtime, job: Row, workspace: Row, folder: Path) -> Outcome:
     """What the job leaves is kept, then its end is written. Can be repeated: the files are there until it is. Its log was copied to
     the last byte before the phase began (_watch)."""
+    if (later := await job_spool.send(work, runtime, job, workspace, folder)) is not None:
+        return later
     status = await runtime.executor.poll(_name(work))
     if status.reason == "space":
         await stop_services(runtime, job)
@@ -305,6 +307,7 @@ async def _clear(runtime: Runtime, work: Work) -> None:
     folder = runtime.folder("jobs", work.subject)
     await asyncio.to_thread(remove_tree, folder)
     await asyncio.to_thread(remove_tree, folder.with_name(folder.name + ".logs"))
+    await asyncio.to_thread(remove_tree, job_spool.folder_of(folder))
 
 
 @handler("job.cancel")

@@ -62,9 +62,11 @@ def workspace(tx: Tx, key: str) -> tuple[str, str | None]:
 
 def create(
     tx: Tx, key: str, name: str, now: float, *, id_: str | None = None, location: str | None = None, tags: dict[str, str] | None = None,
+    again: bool = False,
 ) -> Experiment:
+    """again: the client has chosen the id and may not have heard our answer: an experiment of that id and name is answered as it is."""
     workspace(tx, key)
-    if name == DEFAULT_NAME and id_ is None:
+    if name == DEFAULT_NAME and id_ != DEFAULT_EXPERIMENT:
         ensure_default(tx, key, now)
     values = {
         "workspace": key, "id": id_ or str(uuid.uuid4()), "name": name, "stage": "active", "location": location, "tags": tags or {}, "created": now, "updated": now,
@@ -72,6 +74,9 @@ def create(
     insert = (sqlite if tx.sqlite else postgresql).insert(t).values(**values).on_conflict_do_nothing().returning(*_COLUMNS)
     made = tx.execute(insert).first()
     if made is None:
+        found = tx.execute(_BY_ID, {"workspace": key, "id": id_}).first() if again else None
+        if found is not None and found.name == name:
+            return Experiment(*found)
         raise MlflowError("RESOURCE_ALREADY_EXISTS", f"Experiment(name={name}) already exists.", "name")
     return Experiment(*made)
 

@@ -69,14 +69,21 @@ _SEARCHED = {
 
 def create(
     tx: Tx, key: str, id_: str, experiment_id: str, name: str, type_: str, run: str, params: dict[str, str], tags: dict[str, str], now: float,
+    again: bool = False,
 ) -> FullModel:
+    """again: the client has chosen the id and may not have heard our answer: the same model (experiment, name, run) is answered as it is."""
     experiment = experiments.active(tx, key, experiment_id, now)
     folder = _folder(tx, key, run, name)
     values = {
         "workspace": key, "id": id_, "experiment": experiment.seq, "name": name, "type": type_, "status": "LOGGED_MODEL_PENDING", "stage": "active",
         "run": run, "folder": folder, "tags": tags, "params": params, "created": now, "updated": now,
     }
-    made = tx.execute(sa.insert(t).values(**values).returning(*_COLUMNS)).one()
+    insert = (sqlite if tx.sqlite else postgresql).insert(t).values(**values).on_conflict_do_nothing().returning(*_COLUMNS)
+    made = tx.execute(insert).first()
+    if made is None:
+        made = tx.execute(_ONE, {"workspace": key, "id": id_}).first() if again else None
+        if made is None or (made.experiment, made.name, made.run) != (experiment.seq, name, run):
+            raise MlflowError("RESOURCE_ALREADY_EXISTS", f"A logged model with id={id_} exists already.", "lazward_id")
     return FullModel(LoggedModel(*made), experiment, [])
 
 

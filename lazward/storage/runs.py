@@ -9,8 +9,8 @@ import msgspec
 import sqlalchemy as sa
 
 from lazward.contract.mlflow import MlflowError, invalid, missing
-from lazward.domain.tracking.names import PARENT, RUN_NAME
-from lazward.domain.tracking.status import RUNNING, SCHEDULED, TERMINAL, from_job
+from lazward.domain.tracking.names import LOST, PARENT, RUN_NAME
+from lazward.domain.tracking.status import FAILED, RUNNING, SCHEDULED, TERMINAL, from_job
 from lazward.storage import experiments, genai_end, tables
 from lazward.storage.db import Tx, dumps
 from lazward.storage.experiments import Experiment
@@ -77,11 +77,15 @@ def writable(tx: Tx, key: str, id_: str) -> int:
 
 
 def create(
-    tx: Tx, key: str, id_: str, experiment_id: str, name: str, user: str, started: float, tags: Sequence[tuple[str, str]], now: float,
+    tx: Tx, key: str, id_: str, experiment_id: str, name: str, user: str, started: float, tags: Sequence[tuple[str, str]], now: float, again: bool = False,
 ) -> tuple[Run, Experiment]:
-    """A run of a client's own, RUNNING from the start."""
+    """A run of a client's own, RUNNING from the start. again: the client has chosen the id and may not have heard our answer, so that the
+    same run (experiment, start) is answered as it is; any other of that id is refused."""
     experiment = experiments.active(tx, key, experiment_id, now)
-    return _insert(tx, key, id_, experiment, name, RUNNING, False, user, started, tags), experiment
+    made = _insert(tx, key, id_, experiment, name, RUNNING, False, user, started, tags, again)
+    if (made.experiment, made.started, made.is_job) != (experiment.seq, started, False):
+        raise _taken(id_)
+    return made, experiment
 
 
 def create_job_run(
@@ -110,13 +114,40 @@ def update(tx: Tx, key: str, id_: str, status: str | None, ended: float | None, 
     """What a client says of its run. Of a job's run it may change the name only: its status and end are the server's."""
     run = active(tx, key, id_)
     if not run.is_job:
+        if status and run.status == FAILED:
+            _delete_tag(tx, run, LOST)
         run.status = status or run.status
-        run.ended = ended if ended is not None else run.ended
+        run.ended = ended if ended is not None else None if status == RUNNING else run.ended
     if name:
         run.name = name
         tx.raw(_TAGS, (run.seq, RUN_NAME, name))
     tx.execute(sa.update(t).where(t.c.seq == run.seq).values(status=run.status, ended=run.ended, name=run.name))
     return run, experiments.by_seq(tx, {run.experiment})[run.experiment]
+
+
+def give_up(tx: Tx, key: str, id_: str, ended: float, reason: str) -> bool:
+    """A run of a client's own whose process is gone becomes FAILED, as of `ended`, with the reason in a tag; False, and nothing, when it
+    is no more RUNNING."""
+    found = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
+    if found is None or found.is_job or found.status != RUNNING:
+        return False
+    tx.execute(sa.update(t).where(t.c.seq == found.seq).values(status=FAILED, ended=max(ended, found.started)))
+    tx.raw(_TAGS, (found.seq, LOST, reason))
+    return True
+
+
+def alive(tx: Tx, key: str, id_: str) -> bool:
+    """The process of a run has said that it lives: a run that was given up is RUNNING again. False when the run is over, or none, so
+    that nobody need watch it."""
+    found = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
+    if found is None or found.is_job or found.stage != "active":
+        return False
+    run = Run(*found)
+    if run.status == FAILED and tag(tx, run, LOST) is not None:
+        tx.execute(sa.update(t).where(t.c.seq == run.seq).values(status=RUNNING, ended=None))
+        _delete_tag(tx, run, LOST)
+        return True
+    return run.status == RUNNING
 
 
 def delete(tx: Tx, key: str, id_: str, now: float) -> None:
@@ -237,10 +268,14 @@ def set_tag(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
 
 def delete_tag(tx: Tx, key: str, id_: str, name: str) -> None:
     run = active(tx, key, id_)
-    if not tx.execute(sa.delete(tables.run_tag).where(tables.run_tag.c.run == run.seq, tables.run_tag.c.key == name)).rowcount:
+    if not _delete_tag(tx, run, name):
         raise missing(f"No tag with name: {name} in run with id {id_}")
     if name == PARENT:
         tx.execute(sa.update(t).where(t.c.seq == run.seq).values(parent=None))
+
+
+def _delete_tag(tx: Tx, run: Run, name: str) -> int:
+    return tx.execute(sa.delete(tables.run_tag).where(tables.run_tag.c.run == run.seq, tables.run_tag.c.key == name)).rowcount
 
 
 def tag(tx: Tx, run: Run, name: str) -> str | None:
@@ -249,11 +284,20 @@ def tag(tx: Tx, run: Run, name: str) -> str | None:
 
 def _insert(
     tx: Tx, key: str, id_: str, experiment: Experiment, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]],
+    again: bool = False,
 ) -> Run:
+    """again: the run that is there already is as good."""
     wanted = {**dict(tags), RUN_NAME: name}
     parent = wanted.get(PARENT)
     made = tx.raw(_INSERT, (key, id_, experiment.seq, name, status, is_job, user, parent, started)).fetchone()
     if made is None:
-        raise MlflowError("RESOURCE_ALREADY_EXISTS", f"A run with id={id_} exists already.", "run_id")
+        found = tx.execute(_ONE, {"workspace": key, "id": id_}).first() if again else None
+        if found is None:
+            raise _taken(id_)
+        return Run(*found)
     tx.raw_many(_TAGS, [(made[0], k, v) for k, v in wanted.items()])
     return Run(made[0], id_, experiment.seq, name, status, "active", is_job, user, parent, started, None)
+
+
+def _taken(id_: str) -> MlflowError:
+    return MlflowError("RESOURCE_ALREADY_EXISTS", f"A run with id={id_} exists already.", "run_id")

@@ -75,6 +75,19 @@ def enqueue(tx: Tx, kind: str, subject: str, state: dict[str, Any], now: float, 
     return task_id
 
 
+def postpone(tx: Tx, kind: str, subject: str, state: dict[str, Any], due: float, now: float) -> None:
+    """The open task of that kind for the subject, made where there is none, begins anew with `state` at `due`, however soon it was due; one
+    that is worked on at this moment does so when it would end. For alarms that go off only when nobody puts them off in time."""
+    tx.tasks_due = True
+    found = tx.execute(_OPEN_DUE, {"subject": subject, "kind": kind}).first()
+    if found is None:
+        enqueue(tx, kind, subject, state, now, due=due)
+    elif found.lease_token is None:
+        tx.execute(_UPDATE, {"task": found.id, "state": state, "due": due})
+    else:
+        tx.execute(_UPDATE, {"task": found.id, "again": state})
+
+
 def call_off(tx: Tx, kind: str, subject: str, now: float) -> None:
     """Ends the open task of that kind for the subject, if there is one. A worker that has it in hand finds its lease lost."""
     found = tx.execute(_OPEN_DUE, {"subject": subject, "kind": kind}).first()

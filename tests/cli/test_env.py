@@ -76,7 +76,7 @@ class TestPrinted:
             "REGISTRY_DISCOVERY_ENDPOINT_URL": "https://localhost:8443/", "REQUESTS_CA_BUNDLE": bundle, "SSL_CERT_FILE": bundle,
             "CURL_CA_BUNDLE": bundle, "IDENTITY_ENDPOINT": "https://localhost:8443/msi/token", "IDENTITY_HEADER": SECRET,
             "AZURE_TOKEN_CREDENTIALS": "prod", "LAZWARD_DATA_DIR": str(state.root), "LAZWARD_SUBSCRIPTION_ID": PRINCIPAL["subscription_id"],
-            "LAZWARD_RESOURCE_GROUP": "local group", "LAZWARD_WORKSPACE": "default", "MLFLOW_DISABLE_TELEMETRY": "true",
+            "LAZWARD_RESOURCE_GROUP": "local group", "LAZWARD_WORKSPACE": "default", "MLFLOW_DISABLE_TELEMETRY": "true", "LAZWARD_SPOOL": "on",
         }
 
     def test_a_server_that_does_not_run_is_said_on_stderr(self, install, state):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+from lazward.execution.pip_settings import read_settings
 
 NEWEST_MLFLOW = ("mlflow-skinny>=3.17", "scikit-learn", "skops", "pandas", "matplotlib", "pip")
 MLFLOW_SERVER = ("mlflow>=3.17",)  # with its server
@@ -27,7 +30,11 @@ def python_with(*requirements: str) -> str:
     python = folder / "venv" / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "-q", "-p", sys.executable, str(folder / "venv")], check=True)
-    done = subprocess.run([*uv, "pip", "install", "-q", "-p", str(python), *requirements], capture_output=True, text=True, check=False)
+    install = [*uv, "pip", "install", "-q", "-p", str(python)]
+    environ = {**os.environ, **read_settings(os.environ).variables()}  # the user's pip settings: uv does not look at them
+    done = subprocess.run([*install, *requirements], capture_output=True, text=True, check=False, env=environ)
+    if done.returncode and any("+cpu" in requirement for requirement in requirements):  # no such wheel at hand: PyTorch's own index has it
+        done = subprocess.run([*install, "--torch-backend", "cpu", *(r.replace("+cpu", "") for r in requirements)], capture_output=True, text=True, check=False, env=environ)
     if done.returncode and ("client error" in done.stderr or "Failed to fetch" in done.stderr or "dns error" in done.stderr):
         pytest.skip(f"the package index cannot be reached: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr

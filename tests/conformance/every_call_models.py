@@ -62,7 +62,7 @@ def registry(client: MlflowClient, do: Record, run: str, model: str) -> None:
     do("delete_registered_model_tag unknown", client.delete_registered_model_tag, "clf", "a")
     do("set_registered_model_tag, bad key", client.set_registered_model_tag, "clf", "a/../b", 1)
     do("create_model_version", client.create_model_version, "clf", f"runs:/{run}/tree", run, tags={"x": "y"}, description="one", run_link="http://link", show=version)
-    do("create_model_version of a logged model", client.create_model_version, "clf", f"models:/{model}", show=version)
+    do("create_model_version of a logged model", client.create_model_version, "clf", f"models:/{model}", model_id=model, show=version)
     third = client.get_run(run).info.artifact_uri + "/tree"
     do("create_model_version of a place", client.create_model_version, "clf", third, run, show=version)
     do("create_model_version of an unknown model", client.create_model_version, "nothing", f"runs:/{run}/tree", run)

@@ -91,15 +91,14 @@ class Server(App):
 
 
 @contextlib.contextmanager
-def serve(folder: Path) -> Iterator[Server]:
-    db = Database(f"sqlite:///{folder}/tracking.db")
+def serve(folder: Path, *, tls: bool = True, url: str = "") -> Iterator[Server]:
+    """url: of an empty database, else one is made in the folder."""
+    db = Database(url or f"sqlite:///{folder}/tracking.db")
     metadata.create_all(db.engine)
     make_workspaces(db)
     app = Server(db, folder)
-    config = uvicorn.Config(
-        app.chain, ssl_certfile=str(app.certificates.certificate), ssl_keyfile=str(app.certificates.key), http="httptools", ws="none", lifespan="off",
-        access_log=False, log_config=None,
-    )
+    keys = {"ssl_certfile": str(app.certificates.certificate), "ssl_keyfile": str(app.certificates.key)} if tls else {}
+    config = uvicorn.Config(app.chain, http="httptools", ws="none", lifespan="off", access_log=False, log_config=None, **keys)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [app.listener]})
     thread.start()

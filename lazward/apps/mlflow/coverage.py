@@ -13,16 +13,20 @@ from lazward.apps.mlflow.unbuilt import why
 
 VERSION = "3.17.2"
 # What is answered beside the tables of calls (routes.py).
-ELSEWHERE = {("GET", "/health"): "done", ("GET", "/version"): "done", ("POST", "/v1/traces"): "done", ("GET", "/api/3.0/mlflow/server-info"): "done"}
-NOT_HERE = {
-    ("GET", "/api/2.0/mlflow/get-online-trace-details"): "501 in MLflow, too",
-    ("GET", "/api/2.0/mlflow/unified-traces"): "501 in MLflow, too",
+ELSEWHERE = {
+    ("GET", "/health"): "done", ("GET", "/version"): "done", ("POST", "/v1/traces"): "done", ("GET", "/api/3.0/mlflow/server-info"): "done",
+    ("GET", "/api/2.0/mlflow/get-online-trace-details"): "501 in MLflow, too", ("GET", "/api/2.0/mlflow/unified-traces"): "501 in MLflow, too",
 }
 _API = re.compile(r"/api/\d[.]0/(mlflow|mlflow-artifacts)/(.+)")
 
 DIFFERENCES = (
     "infinities of metrics stay infinities; params and tags of runs are kept whole up to a megabyte",
-    "`order_by` with a field twice, and renaming an experiment that is in the bin, are 400 instead of 500, which clients repeat",
+    "`order_by` with a field twice, renaming an experiment that is in the bin, a metric compared with a text and archiving to no stage are 400 instead of 500, which clients repeat",
+    "an experiment's name is more than blanks",
+    "what MLflow lets its database refuse (a name that is taken, a model that is not there) has MLflow's own error code instead of the database's words",
+    "the search language is larger (OR, NOT, parentheses, IN for everything, BETWEEN, dates), and what MLflow reads in part only (`AND` alone, two comparisons without AND, a metric without a name) is refused",
+    "the first logged model of a name lies among its run's artifacts, where Azure's clients look for it, and is listed there",
+    "versions of models may be any text, as ARM's: an unknown one is 404, not 400",
     "the history of a metric of an unknown run is 404, not empty",
     "artifact locations and model sources that are files of the server are refused",
     "names of registered models and prompts differ in more than case, and follow the rules of ARM's names",
@@ -52,8 +56,6 @@ def status(verb: str, path: str) -> str:
         table = PROXIED if match[1] == "mlflow-artifacts" else BY_PATH
         if (match[1] == "mlflow" and (verb, below) in RPC) or any(verb == known and pattern.fullmatch(below) for known, pattern, _ in table):
             return "done"
-    if (verb, path) in NOT_HERE:
-        return NOT_HERE[verb, path]
     reason = why(match[2] if match else path.strip("/"))
     return f"501: {reason}" if reason else "404"
 

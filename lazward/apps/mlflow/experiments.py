@@ -13,7 +13,8 @@ from lazward.storage import experiments, logged_models
 async def create(call: Call) -> Json:
     name = names.check_experiment_name(call.args.get("name"))
     location = names.check_location(call.text("artifact_location"))
-    made = await call.write(experiments.create, name, call.now, location=location, tags=dict(call.pairs("tags")))
+    own = names.check_own_id(call.text("lazward_id"), "experiment")
+    made = await call.write(experiments.create, name, call.now, id_=own, location=location, tags=dict(call.pairs("tags")), again=own is not None)
     return {"experiment_id": made.id}
 
 

@@ -16,12 +16,13 @@ from lazward.storage import logged_models
 
 
 async def create(call: Call) -> Json:
-    id_ = f"m-{uuid.uuid4().hex}"
+    own = names.check_own_id(call.text("lazward_id"), "model")
+    id_ = own or f"m-{uuid.uuid4().hex}"
     name = names.check_model_name(call.text("name") or None) or f"model-{id_[2:10]}"
     run = call.text("source_run_id")
     made = await call.write(
         logged_models.create, id_, call.required("experiment_id"), name, call.text("model_type"), names.check_run_id(run, "source_run_id") if run else "",
-        dict(_params(call)), dict(call.pairs("tags")), call.now,
+        dict(_params(call)), dict(call.pairs("tags")), call.now, own is not None,
     )
     return {"model": shapes.logged_model(call, made)}
 

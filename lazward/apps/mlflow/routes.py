@@ -43,7 +43,7 @@ MLFLOW = Surface("mlflow", render_error)
 def mlflow_routes(services: Services) -> list[Route]:
     found = by_handler("the right of the call (RPC, BY_PATH, PROXIED) at the workspace in the path")
     limit = services.settings.max_body_bytes
-    api = "/{api:(?:ajax-)?api/[1-9][.]0}/"
+    api = "/{api:(?:ajax-)?api/[1-9][.]0(?:/preview)?}/"  # preview: as MLflow's server still answers, and the azureml plugin still asks
     out: list[Route] = []
     for prefix in (PLAIN, PLUGIN, SHORT):
         out += [

@@ -15,13 +15,16 @@ from lazward.apps.mlflow.shapes import Json
 from lazward.contract.mlflow import invalid
 from lazward.domain.tracking import names
 from lazward.domain.tracking.filter import RUNS, parse_filter, parse_orders
-from lazward.domain.tracking.status import parse_status
+from lazward.domain.tracking.status import RUNNING, TERMINAL, parse_status
+from lazward.orchestration import run_watch
 from lazward.storage import logged_models, metric_history, metrics, run_search, runs
 from lazward.storage.db import Tx
+from lazward.storage.experiments import Experiment
 
 MAX_RUNS = 50_000
 MAX_HISTORY = 25_000
 MAX_BULK_RUNS = 100
+MAX_HEARTBEATS = 1000
 
 _QUALITIES = (
     "amused", "bold", "brave", "calm", "capable", "clever", "crisp", "fair", "fearless", "gentle", "grand", "honest", "kind", "lively", "mellow", "nimble",
@@ -43,10 +46,19 @@ async def create(call: Call) -> Json:
         )
     name = name or tagged or f"{secrets.choice(_QUALITIES)}-{secrets.choice(_BEINGS)}-{secrets.randbelow(1000)}"
     started = call.integer("start_time", 0) or 0
-    run, experiment = await call.write(
-        runs.create, uuid.uuid4().hex, call.text("experiment_id") or names.DEFAULT_EXPERIMENT, name, call.text("user_id") or call.user, started / 1000, tags,
-        call.now,
-    )
+    own = names.check_own_id(call.text("lazward_id"), "run")
+    every = call.integer("lazward_heartbeat")
+
+    def make(tx: Tx, key: str) -> tuple[runs.Run, Experiment]:
+        made = runs.create(
+            tx, key, own or uuid.uuid4().hex, call.text("experiment_id") or names.DEFAULT_EXPERIMENT, name, call.text("user_id") or call.user, started / 1000,
+            tags, call.now, own is not None,
+        )
+        if every and made[0].status == RUNNING:
+            run_watch.watch(tx, key, made[0].id, every, call.now)
+        return made
+
+    run, experiment = await call.write(make)
     full = run_search.Full(run, experiment, [], [], sorted({**dict(tags), names.RUN_NAME: name}.items()), [])
     return {"run": shapes.run(call, full)}
 
@@ -58,10 +70,29 @@ async def get(call: Call) -> Json:
 async def update(call: Call) -> Json:
     status = call.args.get("status")
     ended = call.integer("end_time")
-    run, experiment = await call.write(
-        runs.update, call.run_id(), None if status in (None, "") else parse_status(status), None if ended is None else ended / 1000, call.text("run_name") or None
-    )
+    wanted = None if status in (None, "") else parse_status(status)
+
+    def change(tx: Tx, key: str) -> tuple[runs.Run, Experiment]:
+        changed = runs.update(tx, key, call.run_id(), wanted, None if ended is None else ended / 1000, call.text("run_name") or None)
+        if wanted in TERMINAL:
+            run_watch.ended(tx, key, changed[0].id, call.now)
+        return changed
+
+    run, experiment = await call.write(change)
     return {"run_info": shapes.run_info(call, run, experiment)}
+
+
+async def heartbeat(call: Call) -> Json:
+    """Ours, not MLflow's: the client says that the processes of these runs live, and that it will say so again in `interval` seconds; or, with 0,
+    that it ends in good order and nobody need miss it."""
+    ids = [names.check_run_id(id_, "run_ids") for id_ in call.texts("run_ids")]
+    if not 1 <= len(ids) <= MAX_HEARTBEATS:
+        raise invalid(f"run_ids must hold 1 to {MAX_HEARTBEATS} ids of runs. Got {len(ids)}.", "run_ids")
+    every = call.integer("interval", 30)
+    if every == 0:
+        await call.write(run_watch.farewell, ids, call.now)
+        return {"running": []}
+    return {"running": await call.write(run_watch.heard, ids, every or 30, call.now)}
 
 
 async def delete(call: Call) -> Json:

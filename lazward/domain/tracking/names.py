@@ -23,10 +23,15 @@ INT64 = 2**63
 
 DEFAULT_EXPERIMENT, DEFAULT_NAME = "0", "Default"
 RUN_NAME, PARENT, NOTE, USER = "mlflow.runName", "mlflow.parentRunId", "mlflow.note.content", "mlflow.user"
+LOST = "lazward.failedReason"  # why a run that nobody ended is FAILED: its process is gone
 DATASET_CONTEXT, MODEL_HISTORY = "mlflow.data.context", "mlflow.log-model.history"
 
 _KEY = re.compile(r"[/\w.\- :]*")
 _RUN_ID = re.compile(r"[a-zA-Z0-9][\w\-.]{0,255}", re.ASCII)
+_OWN_ID = {
+    "run": re.compile(r"[0-9a-f]{32}"), "experiment": re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "model": re.compile(r"m-[0-9a-f]{32}"),
+}
+_OWN_FORM = {"run": "32 hexadecimal digits", "experiment": "a guid in lower case", "model": "m- and 32 hexadecimal digits"}
 _LOCATION = re.compile(r"(?:s3|gs|wasbs|abfss|hdfs|dbfs|oci|b2)://[^\s?#\\%]+")
 
 
@@ -250,6 +255,14 @@ def check_run_id(run_id: Any, path: str = "run_id") -> str:
 
 def is_run_id(run_id: str) -> bool:
     return _RUN_ID.fullmatch(run_id) is not None
+
+
+def check_own_id(own: str, kind: str) -> str | None:
+    """The id that a client has chosen for what it makes (member `lazward_id`), so that it can say the same thing again after an answer
+    that never came. kind: run | experiment | model. None for "", when the server is to choose."""
+    if own and not _OWN_ID[kind].fullmatch(own):
+        raise invalid(f"Invalid value {json.dumps(own[:100])} for parameter 'lazward_id' supplied: it must be {_OWN_FORM[kind]}.", "lazward_id")
+    return own or None
 
 
 def check_model_name(name: str | None, path: str = "name") -> str | None:

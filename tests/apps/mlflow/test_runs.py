@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lazward.storage import runs
+from lazward.storage import runs, tasks
 from tests.apps.tracking_app import PLAIN
 from tests.storage.tracking_data import KEY, NOW, make_run
 
@@ -159,3 +159,73 @@ class TestSearch:
         _, found = await post(app, "runs/search", experiment_ids=["0"], filter="artifact_uri = 'mlflow-artifacts:/r1/artifacts'")
         assert [r["info"]["run_id"] for r in found["runs"]] == ["r1"]
         assert (await post(app, "runs/search", experiment_ids=[]))[1] == {"runs": []}
+
+
+class TestOwnId:
+    ID = "0123456789abcdef" * 2
+
+    async def test_the_same_thing_said_twice_is_done_once(self, app):
+        wanted = {"experiment_id": "0", "start_time": 1000, "run_name": "n", "lazward_id": self.ID, "tags": [{"key": "a", "value": "1"}]}
+        first, second = [await post(app, "runs/create", **wanted) for _ in range(2)]
+        assert first[0] == second[0] == 200
+        assert first[1]["run"]["info"] == second[1]["run"]["info"]
+        assert first[1]["run"]["info"]["run_id"] == self.ID
+        _, found = await post(app, "runs/search", experiment_ids=["0"])
+        assert len(found["runs"]) == 1
+
+    async def test_another_run_of_that_id_is_refused(self, app):
+        await post(app, "runs/create", experiment_id="0", start_time=1000, lazward_id=self.ID)
+        status, answer = await post(app, "runs/create", experiment_id="0", start_time=2000, lazward_id=self.ID)
+        assert (status, answer["error_code"]) == (400, "RESOURCE_ALREADY_EXISTS")
+        app.db.write_now(runs.create_job_run, KEY, "f" * 32, "Default", "n", "me", {}, 1.0)
+        status, answer = await post(app, "runs/create", experiment_id="0", start_time=1000, lazward_id="f" * 32)
+        assert (status, answer["error_code"]) == (400, "RESOURCE_ALREADY_EXISTS")
+
+    async def test_its_form(self, app):
+        for wrong in ("short", self.ID.upper(), "../" + self.ID[3:]):
+            status, answer = await post(app, "runs/create", lazward_id=wrong)
+            assert (status, answer["error_code"]) == (400, "INVALID_PARAMETER_VALUE") and "lazward_id" in answer["message"]
+
+    async def test_of_an_experiment(self, app):
+        own = "01234567-89ab-cdef-0123-456789abcdef"
+        for _ in range(2):
+            assert await post(app, "experiments/create", name="e", lazward_id=own) == (200, {"experiment_id": own})
+        assert (await post(app, "experiments/create", name="e", lazward_id=own.replace("0", "1")))[1]["error_code"] == "RESOURCE_ALREADY_EXISTS"
+        assert (await post(app, "experiments/create", name="other", lazward_id=own))[1]["error_code"] == "RESOURCE_ALREADY_EXISTS"
+
+    async def test_of_a_logged_model(self, app):
+        wanted = {"experiment_id": "0", "name": "m", "lazward_id": "m-" + self.ID}
+        first, second = [await post(app, "logged-models", **wanted) for _ in range(2)]
+        assert first == second and first[1]["model"]["info"]["model_id"] == "m-" + self.ID
+        assert (await post(app, "logged-models", **{**wanted, "name": "other"}))[1]["error_code"] == "RESOURCE_ALREADY_EXISTS"
+
+
+class TestHeartbeat:
+    async def test_says_which_runs_go_on(self, app, run):
+        await post(app, "runs/create", lazward_id=TestOwnId.ID, lazward_heartbeat=30)
+        app.db.write_now(runs.create_job_run, KEY, "job1", "e", "n", "me", {}, NOW)
+        status, answer = await post(app, "runs/heartbeat", run_ids=[TestOwnId.ID, run, "job1", "none"], interval=30)
+        assert (status, set(answer["running"])) == (200, {TestOwnId.ID, run})
+        await post(app, "runs/update", run_id=run, status="FINISHED")
+        assert (await post(app, "runs/heartbeat", run_ids=[run]))[1] == {"running": []}
+        open_ = app.db.read_now(tasks.open_of_kind, "run.watch")
+        assert [task.state["run"] for task in open_] == [TestOwnId.ID]
+
+    async def test_the_last_one(self, app):
+        await post(app, "runs/create", lazward_id=TestOwnId.ID, lazward_heartbeat=30)
+        assert (await post(app, "runs/heartbeat", run_ids=[TestOwnId.ID], interval=0))[1] == {"running": []}
+        assert app.db.read_now(tasks.open_of_kind, "run.watch") == []
+        assert (await get(app, "runs/get", run_id=TestOwnId.ID))[1]["run"]["info"]["status"] == "RUNNING"
+
+    async def test_bad_ones(self, app):
+        assert (await post(app, "runs/heartbeat", run_ids=[]))[0] == 400
+        assert (await post(app, "runs/heartbeat", run_ids=["../x"]))[0] == 400
+        assert (await post(app, "runs/heartbeat", run_ids=["a"], interval="x"))[0] == 400
+
+
+async def test_the_plugins_asynchronous_batch_is_done_when_it_is_answered(app, run):
+    body = {"run_id": run, "metrics": [{"key": "a", "value": 1, "timestamp": 1, "step": 0}]}
+    async with app.client() as client:
+        answer = await client.post(f"{PLAIN}/api/2.0/preview/mlflow/runs/log-batch-async", json=body)
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert (await get(app, "runs/get", run_id=run))[1]["run"]["data"]["metrics"][0]["value"] == 1
