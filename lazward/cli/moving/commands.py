@@ -132,7 +132,7 @@ def import_mlflow(
 
 def _import(source: Callable[[], Source], workspace: str | None, prefix: str, data_dir: str | None, json: bool) -> int:
     from lazward.apps.shared import build_blobs
-    from lazward.cli.moving.intake import Intake
+    from lazward.cli.moving.intake import REST, Intake
     from lazward.cli.moving.report import Progress, summary
     from lazward.cli.moving.source import BadSource
     from lazward.contract.mlflow import MlflowError
@@ -145,7 +145,7 @@ def _import(source: Callable[[], Source], workspace: str | None, prefix: str, da
         try:
             found = source()
             shown = Progress(found.totals())
-            intake = Intake(opened.db, blobs, opened.settings, key, prefix=prefix, told=shown)
+            intake = Intake(opened.db, blobs, opened.settings, key, prefix=prefix, rest=REST if opened.layout.server_file.is_file() or not opened.db.is_sqlite else 0.0, told=shown)
             done = intake.take(found)
         except (BadSource, MlflowError, DatabaseAway) as error:
             if intake:

@@ -88,10 +88,12 @@ class _Outcome:
 
 
 class Intake:
-    """One import. prefix: of the names of experiments and registered models. told: called now and then with what is done so far."""
+    """One import. prefix: of the names of experiments and registered models. rest: of the time of each transaction, what is left to
+    others. told: called now and then with what is done so far."""
 
-    def __init__(self, db: Database, blobs: BlobStore, settings: Settings, workspace: str, *, prefix: str = "", told: Any = None):
+    def __init__(self, db: Database, blobs: BlobStore, settings: Settings, workspace: str, *, prefix: str = "", rest: float = REST, told: Any = None):
         self.db, self.blobs, self.settings, self.workspace, self.prefix = db, blobs, settings, workspace, prefix
+        self.rest = rest
         self.told = told or (lambda done: None)
         self.done = Done()
         self._known = _Known()
@@ -141,7 +143,7 @@ class Intake:
             for outcome in outcomes:
                 self._note(outcome)
             self.told(self.done)
-            time.sleep((time.monotonic() - began) * REST)
+            time.sleep((time.monotonic() - began) * self.rest)
 
     def _each(self) -> tuple[list[_Outcome], _Known]:
         """One of them is what the database does not take: alone, each shows."""

@@ -26,8 +26,12 @@ class Api:
     """base: http(s)://HOST[/prefix]. A server that is away for some seconds is waited for."""
 
     def __init__(self, base: str):
-        parts = urlsplit(base)
-        if not parts.hostname or parts.query or parts.fragment:
+        try:
+            parts = urlsplit(base)
+            whole = bool(parts.hostname) and not parts.query and not parts.fragment
+        except ValueError:
+            whole = False
+        if not whole:
             raise BadSource(f"'{base[:300]}' is no address of a server: https://HOST, with a path where there is one.")
         self.base = base.rstrip("/")
         headers = {"User-Agent": "lazward"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from lazward.cli.moving.local_files import files_below, path_of
 from lazward.cli.moving.source import BadSource, File, Item, Left, Points
 from lazward.domain.tracking.assessments import Assessment
 from lazward.domain.tracking.moved import Input, Number, Registered, RunEnd, Values, told
-from lazward.domain.tracking.trace_summary import ARTIFACTS, NAME
+from lazward.domain.tracking.trace_summary import ARTIFACTS, COSTS, COUNTS, NAME, SESSION, TOKEN_USAGE, TRACE_COST
 
 _PAGE = 500
 
@@ -162,7 +163,7 @@ class SqliteFile:
         return made.trace(
             id_, row["experiment_id"], row["timestamp_ms"], row["execution_time_ms"], row["status"] if row["status"] in ("OK", "ERROR", "IN_PROGRESS") else "STATE_UNSPECIFIED",
             (_of(row, "client_request_id"), _of(row, "request_preview"), _of(row, "response_preview")), tags,
-            self._pairs("SELECT key, value FROM trace_request_metadata WHERE request_id = ?", id_), spans, said, self._linked(id_),
+            _metadata(row, self._pairs("SELECT key, value FROM trace_request_metadata WHERE request_id = ?", id_)), spans, said, self._linked(id_),
         )
 
     def _linked(self, trace: str) -> list[tuple[str, str]]:
@@ -204,6 +205,16 @@ class SqliteFile:
 
     def _pairs(self, statement: str, value: Any) -> dict[str, str]:
         return {row[0]: "" if row[1] is None else str(row[1]) for row in self._all(statement, value)}
+
+
+def _metadata(row: sqlite3.Row, kept: dict[str, str]) -> dict[str, str]:
+    """Newer releases keep what is searched for in columns."""
+    out = {SESSION: row["session_id"]} if _of(row, "session_id") is not None else {}
+    for member, columns in ((TOKEN_USAGE, COUNTS), (TRACE_COST, COSTS)):
+        found = {name: _of(row, name) for name in columns if _of(row, name) is not None}
+        if found:
+            out[member] = json.dumps(found)
+    return {**kept, **out}
 
 
 def _of(row: sqlite3.Row, name: str) -> Any:

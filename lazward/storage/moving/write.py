@@ -27,6 +27,7 @@ from lazward.storage.moving import read
 MADE, SAME, OTHER, LEFT = "made", "same", "other", "left"  # LEFT: what another import left has to go first: trash.shrink(), then drop_run()
 OPEN = "importing:"
 _e, _r, _m, _t = tables.experiment, tables.run, tables.logged_model, tables.trace
+_KNOWN = [_e.c[name] for name in ("seq", "id", "stage", "tags")]
 _RUN = (
     'INSERT INTO run (workspace, id, experiment, name, status, stage, is_job, "user", parent, started, ended, deleted) '
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq"
@@ -43,10 +44,12 @@ class Begun(NamedTuple):
 def experiment(tx: Tx, key: str, new: Experiment, now: float) -> tuple[str, int, str]:
     """(MADE | SAME | OTHER, number, id) of the experiment of that name. One that is there gets the tags it lacks; OTHER when some are different.
     The id is kept where it is free."""
-    found = tx.execute(sa.select(_e.c.seq, _e.c.id, _e.c.tags).where(_e.c.workspace == key, _e.c.name == new.name, _e.c.stage != "purged")).first()
+    found = tx.execute(sa.select(*_KNOWN).where(_e.c.workspace == key, _e.c.name == new.name, _e.c.stage != "purged")).first()
     if found is None and new.name == DEFAULT_NAME:
         made = experiments.ensure_default(tx, key, now)
-        found = tx.execute(sa.select(_e.c.seq, _e.c.id, _e.c.tags).where(_e.c.seq == made.seq)).one()
+        found = tx.execute(sa.select(*_KNOWN).where(_e.c.seq == made.seq)).one()
+    if found is not None and found.stage == "deleted" and new.stage == "active":
+        raise invalid(f"An experiment named '{new.name[:200]}' is in the bin here: take it out (`lazward trash restore {found.id}`), or give a prefix.", "name")
     if found is not None:
         more = {k: v for k, v in new.tags.items() if k not in found.tags}
         if more:
@@ -100,7 +103,7 @@ def drop_run(tx: Tx, seq: int) -> None:
     """A run that was begun, once its values are gone."""
     for table in (tables.latest_metric, tables.metric_sketch, tables.param, tables.run_tag, tables.run_link):
         tx.execute(sa.delete(table).where(table.c.run == seq))
-    tx.execute(sa.delete(_r).where(_r.c.seq == seq, _r.c.stage.startswith(OPEN)))
+    tx.execute(sa.delete(_r).where(_r.c.seq == seq))
 
 
 def model(tx: Tx, key: str, new: Model, experiment_seq: int, now: float) -> str:

@@ -81,7 +81,7 @@ def show():
         for key in run.data.metrics:
             history = [(m.timestamp, m.step, str(m.value)) for m in CLIENT.get_metric_history(i.run_id, key)]
             out[f"metric {i.run_id} {key}"] = [sorted(history), str(run.data.metrics[key])]
-        if i.lifecycle_stage == "active":
+        if CLIENT.list_artifacts(i.run_id):  # the client of 2.22 takes an empty folder of a server for a file
             out[f"files {i.run_id}"] = hashes(CLIENT.download_artifacts(i.run_id, ""))
     for model in CLIENT.search_registered_models():
         out[f"registered {model.name}"] = [model.description, model.tags, {k: str(v) for k, v in model.aliases.items()}, model.creation_timestamp, model.last_updated_timestamp]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from lazward.cli.moving.intake import Done, Intake
 from lazward.cli.moving.outgoing import Outgoing
 from lazward.cli.moving.source import File
 from lazward.domain.tracking.moved import Experiment, Run, RunEnd, Values
+from lazward.storage import trash
 from lazward.storage.moving import read
 from tests.cli.moving.filled import Tracking
 from tests.control_plane import Plane
@@ -173,3 +175,33 @@ def test_no_path_of_the_file_becomes_another(plane, owner, id_, path):
 
     done = Intake(plane.db, plane.chain.services.blobs, plane.chain.services.settings, target.key).take(Listed())
     assert done.refused_count == 1 and "files" not in done.made
+
+
+def test_an_experiment_that_is_in_the_bin_here_is_not_filled(plane, source, tmp_path):
+    file, target = export(plane, source.key, tmp_path / "a.tar"), made(plane)
+    mine = target.post("experiments/create", name="vision")["experiment_id"]
+    target.post("experiments/delete", experiment_id=mine)
+    done = take(plane, target.key, file)
+    assert done.refused[0][0] == "experiment 'vision'" and f"lazward trash restore {mine}" in done.refused[0][1]
+    assert done.made["runs"] == 1 and target.files(source.ids["gone"]) == {}
+    target.post("experiments/restore", experiment_id=mine)
+    done = take(plane, target.key, file)
+    assert done.refused == [] and done.made["runs"] == 2
+
+
+def test_what_was_deleted_long_ago_is_in_the_bin_from_now_on(plane, tmp_path):
+    target = made(plane)
+    items = [
+        Experiment("5", "e", "active", None, {}, 1.0, 2.0), Experiment("6", "f", "deleted", None, {}, 1.0, 2.0),
+        Run("b", "5", "n", "FINISHED", "deleted", "u", None, 1.0, 2.0, 3.0, {}, {}, [], {}, None), RunEnd("b"),
+    ]
+
+    class Listed:
+        def items(self):
+            return iter(items)
+
+    for _ in range(2):
+        done = Intake(plane.db, plane.chain.services.blobs, plane.chain.services.settings, target.key).take(Listed())
+        assert done.refused == []
+    found = plane.db.read_now(trash.listed, target.key, 10)
+    assert sorted(item.id for item in found) == ["6", "b"] and all(time.time() - item.deleted < 3600 for item in found)
