@@ -39,10 +39,12 @@ from lazward.domain.tracking.paths import CONTAINER, below
 from lazward.storage import experiments, trash
 from lazward.storage.blobs.store import BlobStore
 from lazward.storage.db import Database, Tx
-from lazward.storage.moving import rows, write
+from lazward.storage.moving import read, rows, write
 from lazward.storage.moving.write import LEFT, MADE, OTHER, SAME
 
-BATCH = 200  # records looked at together
+BATCH = 300  # records looked at together, and metric values in them
+POINTS = 5000
+AHEAD = 50  # runs whose state here is read together
 PIECE_S = 0.02  # after which a transaction takes in no further record
 REST = 0.5  # of the time of a transaction: what is left to others before the next one
 SHOWN = 1000  # refusals kept for the end
@@ -87,6 +89,23 @@ class _Outcome:
     count: int = 0
 
 
+class _There:
+    """What is here of the runs in a batch, read some at a time."""
+
+    def __init__(self, tx: Tx, workspace: str, records: list[Record]):
+        self._tx, self._workspace = tx, workspace
+        self._ids = [record.id for record in records if isinstance(record, Run)]
+        self._found: dict[str, Any] = {}
+
+    def of(self, id_: str) -> Any:
+        """As read.run(); each answer is given once, for what is done with it may change it."""
+        if id_ not in self._found:
+            at = self._ids.index(id_)
+            ahead = self._ids[at : at + AHEAD]
+            self._found = dict.fromkeys(ahead) | read.some_runs(self._tx, self._workspace, ahead)
+        return self._found.pop(id_)
+
+
 class Intake:
     """One import. prefix: of the names of experiments and registered models. rest: of the time of each transaction, what is left to
     others. told: called now and then with what is done so far."""
@@ -100,6 +119,7 @@ class Intake:
         self._refused: set[tuple[str, str]] = set()  # owners whose files are not taken either
         self._owner = ("", "")  # of the last file
         self._waiting: list[Record] = []
+        self._weight = 0  # of those waiting
         _, account = db.read_now(experiments.workspace, workspace)
         if not account:
             raise MlflowError("RESOURCE_DOES_NOT_EXIST", "The workspace has no storage account yet.", "workspace")
@@ -124,7 +144,8 @@ class Intake:
 
     def _add(self, record: Record) -> None:
         self._waiting.append(record)
-        if len(self._waiting) >= (20 if isinstance(record, Values | Trace | Parts) else BATCH):
+        self._weight += len(record.points) if isinstance(record, Values) else 250 if isinstance(record, Trace | Parts) else 1
+        if len(self._waiting) >= BATCH or self._weight > POINTS:
             self._flush()
 
     # ---- records ------------------------------------------------------------------------------------------------------------
@@ -142,6 +163,7 @@ class Intake:
             del self._waiting[: len(outcomes)]
             for outcome in outcomes:
                 self._note(outcome)
+            self._weight = 0
             self.told(self.done)
             time.sleep((time.monotonic() - began) * self.rest)
 
@@ -166,11 +188,17 @@ class Intake:
         known = _Known(dict(self._known.experiments), dict(self._known.open), dict(self._known.rows))
         until = time.monotonic() + PIECE_S
         outcomes: list[_Outcome] = []
+        there = _There(tx, self.workspace, records)
         for record in records:
             try:
-                with tx.part():
-                    check(record)
-                    what, count = self._one(tx, record, known)
+                check(record)
+                tx.raw("SAVEPOINT item")
+                try:
+                    what, count = self._one(tx, record, known, there)
+                except _ERRORS:
+                    tx.raw("ROLLBACK TO SAVEPOINT item")
+                    raise
+                tx.raw("RELEASE SAVEPOINT item")
                 if what == LEFT:  # goes in transactions of its own, before this one
                     if not outcomes:
                         self._take_away(tx, count)
@@ -190,7 +218,7 @@ class Intake:
         write.drop_run(tx, seq)
         return False
 
-    def _one(self, tx: Tx, record: Record, known: _Known) -> tuple[str, int]:
+    def _one(self, tx: Tx, record: Record, known: _Known, there: _There) -> tuple[str, int]:
         """(what became of it, a count)."""
         match record:
             case Experiment():
@@ -201,7 +229,7 @@ class Intake:
                 return what, 0
             case Run():
                 id_, seq = self._experiment(record.experiment, known)
-                begun = write.begin_run(tx, self.workspace, msgspec.structs.replace(record, experiment=id_), seq, time.time())
+                begun = write.begin_run(tx, self.workspace, msgspec.structs.replace(record, experiment=id_), seq, there.of(record.id), time.time())
                 if begun.what == MADE:
                     known.open[record.id] = (begun.seq, record.stage)
                 return begun.what, begun.seq

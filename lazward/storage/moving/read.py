@@ -49,11 +49,16 @@ def runs(tx: Tx, key: str, ids: dict[int, str], after: int, limit: int) -> tuple
 
 def run(tx: Tx, key: str, id_: str) -> tuple[int, str, Run] | None:
     """(number, stage as it is stored, run) of one, whatever stage it is in."""
-    row = tx.execute(sa.select(*_RUN).where(_r.c.workspace == key, _r.c.id == id_)).first()
-    if row is None:
-        return None
-    ids = {row.experiment: tx.execute(sa.select(_e.c.id).where(_e.c.seq == row.experiment)).scalar_one()}
-    return row.seq, row.stage, _runs(tx, [row], ids)[0]
+    return some_runs(tx, key, [id_]).get(id_)
+
+
+def some_runs(tx: Tx, key: str, ids: Sequence[str]) -> dict[str, tuple[int, str, Run]]:
+    """The same of several; those that are not there are left out."""
+    rows = tx.execute(sa.select(*_RUN).where(_r.c.workspace == key, _r.c.id.in_(ids))).all()
+    if not rows:
+        return {}
+    named = {seq: name for seq, name in tx.execute(sa.select(_e.c.seq, _e.c.id).where(_e.c.seq.in_({row.experiment for row in rows})))}
+    return {row.id: (row.seq, row.stage, made) for row, made in zip(rows, _runs(tx, rows, named), strict=True)}
 
 
 def _runs(tx: Tx, rows: Sequence[Any], ids: dict[int, str]) -> list[Run]:

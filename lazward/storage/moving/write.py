@@ -61,16 +61,17 @@ def experiment(tx: Tx, key: str, new: Experiment, now: float) -> tuple[str, int,
     return MADE, one.seq, one.id
 
 
-def begin_run(tx: Tx, key: str, new: Run, experiment_seq: int, now: float) -> Begun:
-    """new.experiment: the id of the experiment it goes to. MADE: fill it and end it, however often it has been begun."""
-    there = read.run(tx, key, new.id)
+def begin_run(tx: Tx, key: str, new: Run, experiment_seq: int, there: tuple[int, str, Run] | None, now: float) -> Begun:
+    """new.experiment: the id of the experiment it goes to. there: what read.run() tells of its id. MADE: fill it and end it, however often
+    it has been begun."""
     stage = OPEN + digest(new)
     if there is None:
         row = (key, new.id, experiment_seq, new.name, new.status, stage, False, new.user, new.parent, new.started, new.ended, _binned(new.stage, now, None))
         seq = tx.raw(_RUN, row).fetchone()[0]
         if new.tags:
             tx.raw_many("INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?)", [(seq, k, v) for k, v in new.tags.items()])
-        runs.log_params(tx, seq, new.id, list(new.params.items()))
+        if new.params:
+            tx.raw_many("INSERT INTO param (run, key, value) VALUES (?, ?, ?)", [(seq, k, v) for k, v in new.params.items()])
         for one in new.inputs:
             doc = {name: getattr(one, name) for name in ("name", "digest", "source_type", "source", "schema", "profile")}
             add_link(
@@ -95,7 +96,7 @@ def values(tx: Tx, seq: int, points: Sequence[Any]) -> None:
 
 def end_run(tx: Tx, seq: int, stage: str) -> None:
     """Now it is there. MlflowError when somebody has deleted it meanwhile."""
-    if not tx.execute(sa.update(_r).where(_r.c.seq == seq, _r.c.stage.startswith(OPEN)).values(stage=stage)).rowcount:
+    if not tx.raw("UPDATE run SET stage = ? WHERE seq = ? AND substr(stage, 1, ?) = ?", (stage, seq, len(OPEN), OPEN)).rowcount:
         raise invalid("It was deleted while it was being imported.", "id")
 
 
