@@ -18,7 +18,7 @@ import pytest
 PARTS = (  # of a checkout, what the tests use
     "cli/jobs/basics", "cli/jobs/single-step", "cli/jobs/pipelines-with-components", "cli/jobs/parallel", "cli/schedules", "cli/assets", "cli/endpoints/online",
     "cli/resources/compute", "cli/jobs/pipelines/add-column-and-word-count-using-spark/data", "sdk/python/assets", "sdk/python/schedules", "sdk/python/jobs/pipelines",
-    "sdk/python/jobs/single-step/lightgbm", "tutorials/get-started-notebooks",
+    "sdk/python/jobs/single-step/lightgbm", "sdk/python/using-mlflow", "tutorials/get-started-notebooks",
 )
 
 

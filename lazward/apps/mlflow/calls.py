@@ -39,6 +39,7 @@ RPC: dict[tuple[str, str], Rpc] = {
     ("GET", "experiments/get-by-name"): Rpc(experiments.get_by_name, "experiments/read"),
     ("POST", "experiments/search"): Rpc(experiments.search, "experiments/read"),
     ("GET", "experiments/search"): Rpc(experiments.search, "experiments/read"),
+    ("GET", "experiments/list"): Rpc(experiments.search, "experiments/read"),  # of MLflow 1, which Azure's examples of REST still call
     ("POST", "experiments/update"): Rpc(experiments.update, "experiments/write"),
     ("POST", "experiments/delete"): Rpc(experiments.delete, "experiments/delete"),
     ("POST", "experiments/restore"): Rpc(experiments.restore, "experiments/write"),
@@ -79,6 +80,7 @@ RPC: dict[tuple[str, str], Rpc] = {
     ("POST", "registered-models/rename"): Rpc(registry.rename_model, MODELS_WRITE),
     ("DELETE", "registered-models/delete"): Rpc(registry.delete_model, MODELS_DELETE),
     ("GET", "registered-models/search"): Rpc(registry.search_models, MODELS_READ),
+    ("GET", "registered-models/list"): Rpc(registry.search_models, MODELS_READ),
     ("POST", "registered-models/get-latest-versions"): Rpc(registry.latest_versions, VERSIONS_READ),
     ("GET", "registered-models/get-latest-versions"): Rpc(registry.latest_versions, VERSIONS_READ),
     ("POST", "registered-models/set-tag"): Rpc(registry.set_model_tag, MODELS_WRITE),
