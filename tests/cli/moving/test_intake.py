@@ -13,7 +13,7 @@ from lazward.cli.moving.archive_file import Archive, Writer
 from lazward.cli.moving.intake import Done, Intake
 from lazward.cli.moving.outgoing import Outgoing
 from lazward.cli.moving.source import File
-from lazward.domain.tracking.moved import Experiment, Run, RunEnd, Values
+from lazward.domain.tracking.moved import Experiment, Run, RunEnd, Trace, Values
 from lazward.storage import trash
 from lazward.storage.moving import read
 from tests.cli.moving.filled import Tracking
@@ -205,3 +205,56 @@ def test_what_was_deleted_long_ago_is_in_the_bin_from_now_on(plane, tmp_path):
         assert done.refused == []
     found = plane.db.read_now(trash.listed, target.key, 10)
     assert sorted(item.id for item in found) == ["6", "b"] and all(time.time() - item.deleted < 3600 for item in found)
+
+
+@pytest.mark.parametrize("path, files", [
+    ("models/mine", {"models/mine/MLmodel": b"a", "models/mine/data/w.bin": b"b" * 3_000_000}), ("one.pkl", {"one.pkl": b"c"}),
+], ids=["folder", "file"])
+def test_files_beside_any_run_come_along_and_their_neighbours_do_not(plane, tmp_path, path, files):
+    """A model that the SDK registered from files of its own."""
+    source, target, blobs = made(plane), made(plane), plane.chain.services.blobs
+    facts = plane.get(f"{source.workspace}/datastores/workspaceblobstore")["properties"]
+    account, container = facts["accountName"].rsplit("/", 1)[-1], facts["containerName"]
+    plane.runner.run(blobs.ensure_container(account, container))
+    for name, data in {**files, "models/mine-not": b"x", "one.pkl2": b"x", "other/secret": b"x"}.items():
+        plane.runner.run(blobs.put(account, container, name, data))
+    uri = f"azureml://datastores/workspaceblobstore/paths/{path}"
+    plane.put(f"{source.workspace}/models/own/versions/3", {"properties": {"modelUri": uri, "modelType": "custom_model", "tags": {"a": "b"}, "description": "d"}})
+    plane.put(f"{source.workspace}/models/far/versions/x", {"properties": {"modelUri": "https://example.org/model.pkl", "modelType": "custom_model"}})
+    file = export(plane, source.key, tmp_path / "a.tar")
+    for _ in range(2):
+        done = take(plane, target.key, file)
+        assert done.refused == []
+    there, here = (plane.get(f"{t.workspace}/models/own/versions/3")["properties"] for t in (source, target))
+    assert {**here, "modelUri": ""} == {**there, "modelUri": ""} and source.workspace not in here["modelUri"]
+    assert plane.get(f"{target.workspace}/models/far/versions/x")["properties"]["modelUri"] == "https://example.org/model.pkl"
+    account, container, place = plane.runner.run(plane.chain.services.models.place(target.key, "own", "3"))
+    inside = plane.runner.run(blobs.list(account, container, prefix=place.rpartition("/")[0] + "/")).blobs
+    cut = len(place) - len(path.rpartition("/")[2])
+    found = {blob.name[cut:]: plane.runner.run(blobs.read_all(account, container, blob.name)) for blob in inside}
+    skip = len(path.rpartition("/")[0]) + 1 if "/" in path else 0
+    assert found == {name[skip:]: data for name, data in files.items()}
+    assert take(plane, source.key, export(plane, target.key, tmp_path / "b.tar")).refused == []
+
+
+def test_what_the_database_does_not_take_is_refused_alone(plane):
+    """PostgreSQL's JSON holds no NUL; SQLite's does."""
+    target = made(plane)
+
+    def trace(id_: str, **more: Any) -> Trace:
+        facts = {"at": 1, "duration": 1, "state": "OK", "client_id": None, "name": "n", "session": None, "usage": None, "cost": None, "tags": {}, "metadata": {}, "request": None, "response": None}
+        return Trace(id_, "5", {**facts, **more}, [], [], [])
+
+    items = [
+        Experiment("5", "e", "active", None, {}, 1.0, 2.0), trace("tr-1"), trace("tr-2", tags={"a": "\0"}), trace("tr-3"), trace("tr-4", at=None), trace("tr-5", seq=1),
+        trace("tr-6"),
+    ]
+
+    class Listed:
+        def items(self):
+            return iter(items)
+
+    done = Intake(plane.db, plane.chain.services.blobs, plane.chain.services.settings, target.key).take(Listed())
+    wanted = ["trace tr-2"] * (plane.kind == "postgres") + ["trace tr-4", "trace tr-5"]
+    assert [what for what, _ in done.refused] == wanted
+    assert done.made["traces"] == 6 - len(wanted)
