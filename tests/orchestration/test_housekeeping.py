@@ -143,14 +143,19 @@ async def test_each_has_its_own_pace(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     async def pruned(runtime: Any) -> None:
         work.done.append("prune")
 
+    async def emptied(runtime: Any) -> int:
+        work.done.append("empty")
+        return 0
+
     monkeypatch.setattr(housekeeping, "prune_caches", pruned)
-    assert await work.round() == ["forget", "prune", "collect", "sweep"]
+    monkeypatch.setattr(housekeeping, "empty_old", emptied)
+    assert await work.round() == ["forget", "prune", "empty", "collect", "sweep"]
     work.at += EVERY_S
     assert await work.round() == ["forget", "collect"]
     work.at += HOUR_S
-    assert await work.round() == ["forget", "prune", "collect"]
+    assert await work.round() == ["forget", "prune", "empty", "collect"]
     work.at += DAY_S
-    assert await work.round() == ["forget", "prune", "collect", "sweep"]
+    assert await work.round() == ["forget", "prune", "empty", "collect", "sweep"]
 
 
 @pytest.fixture

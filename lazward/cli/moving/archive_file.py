@@ -152,7 +152,7 @@ class Archive:
             if not member.isreg():
                 raise BadSource(f"{self.path}: the member {self.place} is no regular file.")
             yield member
-            tar.members.clear()  # or it keeps them all
+            tar.members.clear()  # type: ignore[attr-defined] - or it keeps them all
 
     def _json(self, tar: tarfile.TarFile, member: tarfile.TarInfo) -> dict[str, Any]:
         data = b"".join(self._bytes(tar, member)) if member.size <= CHUNK else b""

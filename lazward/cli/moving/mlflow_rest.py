@@ -101,11 +101,11 @@ class Rest:
             (m["key"], int(m.get("timestamp") or 0), int(m.get("step") or 0), _number(m.get("value")), m.get("run_id") or "", m.get("dataset_name") or "", m.get("dataset_digest") or "")
             for m in data.get("metrics") or ()
         ]
-        status = info.get("status") or made.MODEL_STATUSES[1]
+        status: Any = info.get("status") or made.MODEL_STATUSES[1]
         self._taken.add(id_)
         self._places.append(("model", id_, info.get("artifact_uri") or ""))
         return made.model(
-            id_, info["experiment_id"], info["name"], info.get("model_type"), made.MODEL_STATUSES.get(status, status), None, info.get("source_run_id"), _pairs(info.get("tags")),
+            id_, info["experiment_id"], info["name"], info.get("model_type"), str(made.MODEL_STATUSES.get(status, status)), None, info.get("source_run_id"), _pairs(info.get("tags")),
             _pairs(data.get("params")), int(info["creation_timestamp_ms"]), int(info["last_updated_timestamp_ms"]), metrics, self._links.get(id_, []),
         )
 

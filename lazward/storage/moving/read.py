@@ -57,7 +57,7 @@ def some_runs(tx: Tx, key: str, ids: Sequence[str]) -> dict[str, tuple[int, str,
     rows = tx.execute(sa.select(*_RUN).where(_r.c.workspace == key, _r.c.id.in_(ids))).all()
     if not rows:
         return {}
-    named = {seq: name for seq, name in tx.execute(sa.select(_e.c.seq, _e.c.id).where(_e.c.seq.in_({row.experiment for row in rows})))}
+    named = {row.seq: row.id for row in tx.execute(sa.select(_e.c.seq, _e.c.id).where(_e.c.seq.in_({row.experiment for row in rows})))}
     return {row.id: (row.seq, row.stage, made) for row, made in zip(rows, _runs(tx, rows, named), strict=True)}
 
 
@@ -122,8 +122,8 @@ def _models(tx: Tx, key: str, rows: Sequence[Any], ids: dict[int, str]) -> list[
     linked = sa.select(link.c.ref, link.c.kind, _r.c.id, link.c.step).join(_r, _r.c.seq == link.c.run).where(
         _r.c.workspace == key, _r.c.stage.in_(_KEPT), link.c.kind.in_(("model_in", "model_out")), link.c.ref.in_(list(by_id))
     )
-    for ref, kind, run_id, step in tx.execute(linked.order_by(link.c.kind, _r.c.id)):
-        by_id[ref].links.append((kind, run_id, step))
+    for row in tx.execute(linked.order_by(link.c.kind, _r.c.id)):
+        by_id[row.ref].links.append((row.kind, row.id, row.step))
     return list(made.values())
 
 
