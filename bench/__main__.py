@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.measure import HEADER, machine
 
-ALL = ("start", "submit", "environment", "deployment", "arm", "client", "executor", "blobs", "orchestration")
+ALL = ("start", "submit", "environment", "deployment", "arm", "client", "executor", "blobs", "orchestration", "tracking")
 
 
 def main() -> int:

@@ -89,7 +89,7 @@ def of_database(label: str, servers: list[Tracker], quick: bool) -> list[Row]:
             add(f"{what} of {count}", alternate({s.name: partial(search, s, body) for s in servers}, 2 if quick else 7), "ms", aim)
         done = count
     whole = [s for s in servers if quick or not s.name.startswith("mlflow")]
-    add(f"all {done} runs, in pages of 1000", {s.name: [everything(s)] for s in whole}, "s")
+    add(f"all {done} runs, in pages of 1000", {s.name: everything(s) for s in whole}, "s")
     aim = "under 300 ms"
     add(f"1000 points of a curve of {points}", alternate({s.name: partial(chart, s) for s in servers}, 2 if quick else 5), "ms", aim)
     add("memory at the end", {s.name: [s.memory()] for s in servers}, "MiB", "under 200 MiB")
@@ -99,25 +99,36 @@ def of_database(label: str, servers: list[Tracker], quick: bool) -> list[Row]:
 # ---- writes ---------------------------------------------------------------------------------------------------------------
 
 
-def _run(server: Tracker) -> str:
-    body = {"experiment_id": server.written, "start_time": int(time.time() * 1000), "run_name": uuid.uuid4().hex}
-    return json.loads(server.call("POST", "/api/2.0/mlflow/runs/create", json.dumps(body).encode()))["run"]["info"]["run_id"]
+RUNS = 16  # that clients log to, one after the other (FastTrackML on PostgreSQL dies of deadlocks when they share one)
+
+
+def _runs(server: Tracker) -> list[str]:
+    def made() -> str:
+        body = {"experiment_id": server.written, "start_time": int(time.time() * 1000), "run_name": uuid.uuid4().hex}
+        return json.loads(server.call("POST", "/api/2.0/mlflow/runs/create", json.dumps(body).encode()))["run"]["info"]["run_id"]
+
+    return [made() for _ in range(RUNS)]
 
 
 def log_metric(server: Tracker) -> Iterator[bytes]:
-    run = _run(server)
-    numbers = itertools.count()
-    return map(lambda n: server.request("POST", "/api/2.0/mlflow/runs/log-metric", json.dumps({"run_id": run, "key": "loss", "value": n * 0.5, "timestamp": BEGAN_MS + n, "step": n}).encode()), numbers)
+    runs = _runs(server)
+
+    def metric(n: int) -> bytes:
+        body = {"run_id": runs[n % RUNS], "key": "loss", "value": n * 0.5, "timestamp": BEGAN_MS + n, "step": n}
+        return server.request("POST", "/api/2.0/mlflow/runs/log-metric", json.dumps(body).encode())
+
+    return map(metric, itertools.count())
 
 
 def log_batch(server: Tracker) -> Iterator[bytes]:
     """Ten metrics, a hundred steps each; every batch has steps and a time of its own. (Filled into one text: to write it anew would take
     the client as long as the server takes to store it.)"""
     metrics = [{"key": f"m{at % 10}", "value": at * 0.5, "timestamp": 7_000_000_000_000, "step": 8_000_000_000_000 + at // 10} for at in range(1000)]
-    text = json.dumps({"run_id": _run(server), "metrics": metrics}).encode()
+    texts = [json.dumps({"run_id": run, "metrics": metrics}).encode() for run in _runs(server)]
 
     def batch(n: int) -> bytes:
-        return server.request("POST", "/api/2.0/mlflow/runs/log-batch", text.replace(b"7000000000000", b"%d" % (BEGAN_MS + n)).replace(b" 80000000000", b" %d" % (10_000_000_000 + n)))
+        text = texts[n % RUNS].replace(b"7000000000000", b"%d" % (BEGAN_MS + n)).replace(b" 80000000000", b" %d" % (10_000_000_000 + n))
+        return server.request("POST", "/api/2.0/mlflow/runs/log-batch", text)
 
     return map(batch, itertools.count())
 
@@ -128,8 +139,8 @@ def create_run(server: Tracker) -> Iterator[bytes]:
 
 
 def log_param(server: Tracker) -> Iterator[bytes]:
-    run = _run(server)
-    return map(lambda n: server.request("POST", "/api/2.0/mlflow/runs/log-parameter", json.dumps({"run_id": run, "key": f"p{n}", "value": "1"}).encode()), itertools.count())
+    runs = _runs(server)
+    return map(lambda n: server.request("POST", "/api/2.0/mlflow/runs/log-parameter", json.dumps({"run_id": runs[n % RUNS], "key": f"p{n}", "value": "1"}).encode()), itertools.count())
 
 
 WRITES: dict[str, Callable[[Tracker], Iterator[bytes]]] = {"log_metric": log_metric, "log_batch of 1000 metrics": log_batch, "create_run": create_run, "log_param": log_param}
@@ -159,15 +170,19 @@ def search(server: Tracker, body: dict) -> float:
     return took
 
 
-def everything(server: Tracker) -> float:
-    """Seconds for every page of 1000."""
-    total, seen, token = 0.0, 0, ""
+def everything(server: Tracker) -> list[float]:
+    """Seconds for every page of 1000; nothing for a server that refuses its own token on the way (FastTrackML 0.6.0 after 10,000)."""
+    total, token = 0.0, ""
     while True:
-        took, answer = _search(server, {"max_results": 1000, **({"page_token": token} if token else {})})
-        total, seen = total + took / 1000, seen + len(answer.get("runs", []))
+        try:
+            took, answer = _search(server, {"max_results": 1000, **({"page_token": token} if token else {})})
+        except RuntimeError as error:
+            print(f"{server.name} does not list all runs: {str(error)[-200:]}", file=sys.stderr)
+            return []
+        total += took / 1000
         token = answer.get("next_page_token", "")
         if not token:
-            return total
+            return [total]
 
 
 def chart(server: Tracker) -> float:
