@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from lazward.storage.db import Database
 from lazward.storage.tables import metadata
+from tests.receiver import Receiver, listen
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -105,3 +106,12 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Where requests of the server go."""
+    made, httpd = listen()
+    yield made
+    httpd.shutdown()
+    httpd.server_close()

@@ -6,7 +6,8 @@ others over plain HTTP by anybody. Writes: one client on a kept connection (and 
 most 1000 points of a curve of a million, by the call each server's own charts make. Memory: all processes of a server, what several
 share counted once, after all of the above. Runs that are searched are written into the tables by SQL, the same for all.
 
-BENCH_TRACKING=sqlite or postgresql runs one half; BENCH_PEERS=mlflow,fasttrackml names the peers that are wanted.
+BENCH_TRACKING=sqlite or postgresql runs one half; BENCH_PEERS=mlflow,fasttrackml names the peers that are wanted;
+BENCH_LEAN=1 runs MLflow with one worker and without its job runners, which its users do not get unless they know.
 """
 
 from __future__ import annotations

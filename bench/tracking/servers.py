@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import shutil
@@ -22,7 +23,7 @@ from bench.wire import Connection, request
 STARTED_S = 180
 
 
-class Tracker:
+class Tracker(abc.ABC):
     """One running server. name: how the table calls it. database: URL as SQLAlchemy has it. prefix: what stands before /api/2.0/...
     started: seconds from the command to the first answer. written: id of the experiment that takes what the benchmark writes."""
 
@@ -48,8 +49,9 @@ class Tracker:
         finally:
             connection.close()
 
+    @abc.abstractmethod
     def pids(self) -> set[int]:
-        raise NotImplementedError
+        """All its processes."""
 
     def memory(self) -> float:
         """MiB of all its processes; what several share counts once (proportional set size)."""
@@ -150,12 +152,8 @@ def mlflow(python: Path, postgres: str, *, lean: bool = False) -> Iterator[Peer]
     ]
     more = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} if lean else {}
     environ = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{python.parent}:{os.environ['PATH']}", **more}
-    peer = Peer("mlflow server, lean" if lean else "mlflow server", command, port, database, environ)
-    try:
+    with _running(Peer("mlflow server, lean" if lean else "mlflow server", command, port, database, environ), folder) as peer:
         yield peer
-    finally:
-        peer.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -163,7 +161,12 @@ def fasttrackml(python: Path, postgres: str) -> Iterator[Peer]:
     folder, port = Path(tempfile.mkdtemp(prefix="fml")), free_port()
     database = postgres.replace("postgresql://", "postgres://") or f"sqlite://{folder}/fml.db"
     command = [str(python.parent / "fml"), "server", "-d", database, "-a", f"127.0.0.1:{port}", "--default-artifact-root", str(folder / "artifacts"), "-l", "warning"]
-    peer = Peer("FastTrackML", command, port, postgres or f"sqlite:///{folder}/fml.db")
+    with _running(Peer("FastTrackML", command, port, postgres or f"sqlite:///{folder}/fml.db"), folder) as peer:
+        yield peer
+
+
+@contextlib.contextmanager
+def _running(peer: Peer, folder: Path) -> Iterator[Peer]:
     try:
         yield peer
     finally:

@@ -11,10 +11,7 @@ put in its place before all of it has been read.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import hashlib
-import io
 import json
 import os
 import tarfile
@@ -23,6 +20,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from lazward.cli.tar_file import TarWriter, reading
 
 HEAD, MANIFEST = "lazward-backup.json", "manifest.json"
 FORMAT = 1
@@ -37,40 +36,21 @@ class BadArchive(Exception):
     """The file is no backup, is damaged, or holds what no backup holds; the message names the member."""
 
 
-class Writer:
-    """Writes one archive; files are streamed, whatever their size. A context manager: without an error, `path` is complete, private and
-    on disk; with one, it does not exist."""
+class Writer(TarWriter):
+    """Writes one archive; files are streamed, whatever their size."""
 
     def __init__(self, path: Path, head: dict[str, Any]):
-        self.path = path
+        super().__init__(path)
         self.files = 0
         self.bytes = 0
-        self._partial = path.with_name(f".{path.name}.partial")
         self._head = head
         self._manifest: list[dict[str, Any]] = []
 
-    def __enter__(self) -> Writer:
-        fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        os.fchmod(fd, 0o600)
-        self._file = os.fdopen(fd, "wb")
-        mode = "w|gz" if self.path.name.endswith((".gz", ".tgz")) else "w|"
-        self._tar = tarfile.open(fileobj=self._file, mode=mode, format=tarfile.PAX_FORMAT)
-        self._add_bytes(HEAD, json.dumps({"format": FORMAT, "created": time.time(), **self._head}).encode())
-        return self
+    def first(self) -> None:
+        self.member(HEAD, json.dumps({"format": FORMAT, "created": time.time(), **self._head}).encode())
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        try:
-            if kind is None:
-                self._add_bytes(MANIFEST, json.dumps({"files": self._manifest}).encode())
-            with contextlib.suppress(*(() if kind is None else (Exception,))):  # the first error is the one to tell
-                self._tar.close()
-            if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._partial.replace(self.path)
-        finally:
-            self._file.close()
-            self._partial.unlink(missing_ok=True)
+    def last(self) -> None:
+        self.member(MANIFEST, json.dumps({"files": self._manifest}).encode())
 
     def add(self, name: str, path: Path) -> bool:
         """Adds a file; returns False where it has gone meanwhile. Raises OSError when it gets shorter while it is read."""
@@ -81,7 +61,7 @@ class Writer:
         with file:
             size = os.fstat(file.fileno()).st_size
             reader = _Hashing(file, size)
-            self._tar.addfile(self._info(name, size), reader)  # type: ignore[arg-type]
+            self.stream(name, size, reader)
             if reader.left:
                 raise OSError(f"{path} got shorter while it was read")
         self._manifest.append({"name": name, "size": size, "sha256": reader.hash.hexdigest()})
@@ -96,15 +76,6 @@ class Writer:
             gone += not self.add(f"{name}/{path.relative_to(folder).as_posix()}", path)
         return gone
 
-    def _add_bytes(self, name: str, data: bytes) -> None:
-        self._tar.addfile(self._info(name, len(data)), io.BytesIO(data))
-
-    @staticmethod
-    def _info(name: str, size: int) -> tarfile.TarInfo:
-        info = tarfile.TarInfo(name)
-        info.size, info.mode, info.mtime = size, 0o600, int(time.time())
-        return info
-
 
 def unpack(path: Path, target: Path) -> dict[str, Any]:
     """Writes the files of the archive below the empty folder `target`, checks them, returns the head. Raises BadArchive."""
@@ -114,9 +85,7 @@ def unpack(path: Path, target: Path) -> dict[str, Any]:
         raise BadArchive(f"{path} cannot be read: {error.strerror}") from None
     with file:
         try:
-            compressed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            with gzip.open(file) if compressed else file as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            with reading(file) as tar:
                 return _unpack(tar, target)
         except BadArchive:
             raise

@@ -8,6 +8,7 @@ from lazward.cli import state
 from lazward.cli.output import FAILED, OK, USAGE, columns, duration, fail, show, show_json, size
 
 _WAIT_S = 0.2
+MOST = 100_000  # that are looked at
 
 
 def list_all(*, workspace: str | None = None, data_dir: str | None = None, json: bool = False) -> int:
@@ -25,7 +26,7 @@ def list_all(*, workspace: str | None = None, data_dir: str | None = None, json:
     from lazward.storage import trash
 
     with state.opened_workspace(data_dir, workspace) as (opened, key):
-        found = opened.db.read_now(trash.listed, key, 100_000)
+        found, _ = opened.db.read_now(trash.listed, key, MOST)
         days = opened.settings.trash_days
     now = time.time()
     if json:
@@ -56,7 +57,7 @@ def restore(*ids: str, workspace: str | None = None, data_dir: str | None = None
     if not ids:
         fail("Which ones?", "See `lazward trash list`.", USAGE)
     with state.opened_workspace(data_dir, workspace) as (opened, key):
-        kinds = {item.id: item.kind for item in opened.db.read_now(trash.listed, key, 100_000)}
+        kinds = {item.id: item.kind for item in opened.db.read_now(trash.listed, key, MOST)[0]}
         if unknown := [id_ for id_ in ids if id_ not in kinds]:
             fail(f"{unknown[0]} is not in the bin.", "See `lazward trash list`.")
         runs, experiments, models = ([id_ for id_ in ids if kinds[id_] == kind] for kind in ("run", "experiment", "logged_model"))
@@ -94,7 +95,7 @@ def empty(*ids: str, older_than: float | None = None, everything: bool = False, 
     with state.opened_workspace(data_dir, workspace) as (opened, key):
         now = time.time()
         if ids:
-            kinds = {item.id: item.kind for item in opened.db.read_now(trash.listed, key, 100_000)}
+            kinds = {item.id: item.kind for item in opened.db.read_now(trash.listed, key, MOST)[0]}
             if unknown := [id_ for id_ in ids if id_ not in kinds]:
                 fail(f"{unknown[0]} is not in the bin.", "See `lazward trash list`.")
             chosen = {name: [id_ for id_ in ids if kinds[id_] == kind] for name, kind in (("run_ids", "run"), ("experiment_ids", "experiment"), ("model_ids", "logged_model"))}

@@ -20,7 +20,7 @@ def read_json(raw: bytes) -> Any:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise _invalid(str(error)) from None
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _deeper(value, MAX_DEPTH):
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and deeper(value, MAX_DEPTH):
         raise _invalid(f"objects and lists are nested more than {MAX_DEPTH} deep")
     if b"\\u0000" in raw and (place := _nul(value, "")) is not None:
         raise ArmError(400, "InvalidRequestContent", "The request content holds a NUL character.", place.lstrip(".") or "body")
@@ -38,7 +38,7 @@ def _invalid(reason: str) -> ArmError:
     return bad_request(f"The request content was invalid and could not be deserialized: {reason}", "body", "InvalidRequestContent")
 
 
-def _deeper(value: Any, most: int) -> bool:
+def deeper(value: Any, most: int) -> bool:
     """Level by level, without recursion."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(most):

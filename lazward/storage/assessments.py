@@ -14,9 +14,9 @@ from lazward.contract.mlflow import MlflowError, missing
 from lazward.domain.tracking.assessments import Assessment, Change, changed
 from lazward.storage import trace_rows
 from lazward.storage.db import Tx, dumps
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import assessment as t
 
-_CHUNK = 5000
 _DOC = ("source_type", "source_id", "error", "span", "rationale", "overrides", "metadata")
 
 
@@ -68,8 +68,8 @@ def put(tx: Tx, seq: int, said: Sequence[Assessment]) -> None:
 def of(tx: Tx, seqs: Sequence[int]) -> dict[int, list[Assessment]]:
     """By trace, the oldest first."""
     out: dict[int, list[Assessment]] = {}
-    for start in range(0, len(seqs), _CHUNK):
-        for row in tx.execute(sa.select(t).where(t.c.trace.in_(list(seqs[start : start + _CHUNK]))).order_by(t.c.created, t.c.id)).all():
+    for some in pieces(seqs):
+        for row in tx.execute(sa.select(t).where(t.c.trace.in_(some)).order_by(t.c.created, t.c.id)).all():
             out.setdefault(row.trace, []).append(_from(row))
     return out
 

@@ -18,7 +18,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -72,6 +72,10 @@ class Tx:
             return driver.execute(statement if self.sqlite else statement.replace("?", "%s"), values)
         except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
             raise self._wrapped(statement, error) from error
+
+    def among(self, values: Sequence[Any]) -> tuple[str, Any]:
+        """Membership in a list of any length, for raw(): what stands behind the column, and its one parameter."""
+        return ("IN (SELECT value FROM json_each(?))", dumps(values)) if self.sqlite else ("= ANY(?)", list(values))
 
     def raw_many(self, statement: str, rows: Iterable[Any]) -> None:
         """The same for many rows of values at once."""

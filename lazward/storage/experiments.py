@@ -15,10 +15,9 @@ from lazward.domain.tracking.filter import Node, Order
 from lazward.domain.tracking.names import DEFAULT_EXPERIMENT, DEFAULT_NAME, is_key
 from lazward.storage import tables
 from lazward.storage.db import Tx
+from lazward.storage.pieces import pieces
 from lazward.storage.search import Column, Paging, Reached, where
 from lazward.storage.tables import experiment as t
-
-_SOME = 10_000
 
 
 class Experiment(msgspec.Struct):
@@ -204,8 +203,8 @@ def by_seq(tx: Tx, seqs: set[int]) -> dict[int, Experiment]:
 def seqs(tx: Tx, key: str, ids: Sequence[str]) -> list[int]:
     """Of the ids that are this workspace's; others are as good as none."""
     found: list[int] = []
-    for start in range(0, len(ids), _SOME):  # a statement takes some ten thousand values
-        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.stage != "purged", t.c.id.in_(list(ids[start : start + _SOME])))).scalars()
+    for some in pieces(ids):
+        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.stage != "purged", t.c.id.in_(some))).scalars()
     return found
 
 

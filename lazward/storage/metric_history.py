@@ -9,11 +9,11 @@ import msgspec
 import sqlalchemy as sa
 
 from lazward.contract.mlflow import invalid
-from lazward.domain.tracking.filter import Order
 from lazward.domain.tracking.sampling import thinned
 from lazward.storage import metric_sketches, runs, tables
 from lazward.storage.db import Tx
-from lazward.storage.search import Column, Paging
+from lazward.storage.pieces import pieces
+from lazward.storage.search import Column, Paging, no_order
 
 _m = tables.metric
 _INT64 = 2**63
@@ -34,7 +34,7 @@ def history(tx: Tx, key: str, id_: str, name: str, limit: int | None, token: str
     """limit None: all of it."""
     run = runs.get(tx, key, id_)
     keys = [(Column(expr, number=True), True) for expr in (_m.c.at, _m.c.step, _m.c.value, sa.cast(_m.c.nan, sa.Integer))]
-    paging = Paging([], _no_order, keys, tx.sqlite)
+    paging = Paging([], no_order, keys, tx.sqlite)
     wanted = [_m.c.at, _m.c.step, _m.c.value, _m.c.nan]
     statement = sa.select(*wanted, *paging.selected).where(_m.c.run == run.seq, _m.c.key == name, *paging.after(token)).order_by(*paging.order)
     rows: Any = tx.execute(statement if limit is None else statement.limit(limit + 1)).all()
@@ -55,10 +55,10 @@ class Extent(msgspec.Struct):
 def extents(tx: Tx, key: str, ids: Sequence[str], name: str) -> dict[str, Extent]:
     """Run id -> extent, of those runs that have logged the metric; reads no histories."""
     t, run, out = tables.latest_metric, tables.run, {}
-    for start in range(0, len(ids), 500):
+    for some in pieces(ids):
         found = tx.execute(
             sa.select(run.c.id, t.c.step, t.c.at, t.c.value, t.c.low, t.c.high).join(t, t.c.run == run.c.seq)
-            .where(run.c.workspace == key, run.c.id.in_(ids[start : start + 500]), t.c.key == name)
+            .where(run.c.workspace == key, run.c.id.in_(some), t.c.key == name)
         )
         out |= {id_: Extent(*row) for id_, *row in found}
     return out
@@ -104,7 +104,3 @@ def sampled(tx: Tx, key: str, ids: Sequence[str], name: str, limit: int, first: 
         rows = metric_sketches.curve(tx, run.seq, name, -_INT64 if first is None else first, _INT64 if last is None else last)
         out += sorted((Point(*row, run=id_, key=name) for row in thinned(rows, limit)), key=lambda p: (p.step, p.at, p.value))
     return out
-
-
-def _no_order(order: Order) -> Column:
-    raise AssertionError("a history has one order")

@@ -20,7 +20,7 @@ STRETCHES = 64  # of which a sketch keeps the extremes
 EXACT = 65_536  # a chart of fewer values is made from the values themselves
 
 _TAIL = "SELECT at, step, value, nan FROM metric WHERE run = ? AND key = ? AND at > ? ORDER BY at, step, value, nan"
-_SPAN = f"{_TAIL} LIMIT {SPAN + 1}"
+_SPAN = f"{_TAIL} LIMIT ?"
 _BETWEEN = "SELECT at, step, value, nan FROM metric WHERE run = ? AND key = ? AND at > ? AND at <= ? ORDER BY at, step, value, nan"
 _INSERT = "INSERT INTO metric_sketch (run, key, upto, count, low_step, high_step, points) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ALL = "SELECT upto, count, low_step, high_step, points FROM metric_sketch WHERE run = ? AND key = ? ORDER BY upto"
@@ -40,7 +40,7 @@ def late(tx: Tx, run: int, key: str, at: int, sketched: int) -> tuple[int, int]:
 
 def extend(tx: Tx, run: int, key: str, sketched: int) -> tuple[int, int]:
     """Sketches the oldest values of the tail. (the new `sketched`, how many values that took)."""
-    rows: list[Row] = tx.raw(_SPAN, (run, key, sketched)).fetchall()
+    rows: list[Row] = tx.raw(_SPAN, (run, key, sketched, SPAN + 1)).fetchall()
     if len(rows) <= SPAN:
         return sketched, 0
     beyond = rows[SPAN][0]

@@ -10,13 +10,12 @@ import sqlalchemy as sa
 from lazward.contract.mlflow import missing
 from lazward.domain.tracking.names import Metric
 from lazward.storage import metric_sketches, runs, tables
-from lazward.storage.db import Tx, dumps
+from lazward.storage.db import Tx
 
 _INSERT = "INSERT INTO metric (run, key, at, step, value, nan) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 # PostgreSQL takes a whole batch as arrays: one statement, one round trip.
 _INSERT_ARRAYS = "INSERT INTO metric (run, key, at, step, value, nan) SELECT ?, * FROM unnest(?::text[], ?::bigint[], ?::bigint[], ?::float8[], ?::boolean[]) ON CONFLICT DO NOTHING"
-_KNOWN = "SELECT key, step, at, value, nan, low, high, sketched, tail FROM latest_metric WHERE run = ? AND key "
-_KNOWN_ONE, _KNOWN_SQLITE, _KNOWN_POSTGRES = (_KNOWN + these for these in ("= ?", "IN (SELECT value FROM json_each(?))", "= ANY(?)"))
+_KNOWN = "SELECT key, step, at, value, nan, low, high, sketched, tail FROM latest_metric WHERE run = ? AND key {}"
 _INTO = "INSERT INTO latest_metric (run, key, step, at, value, nan, low, high, sketched, tail) "
 _REPLACING = (
     " ON CONFLICT (run, key) DO UPDATE SET step = excluded.step, at = excluded.at, value = excluded.value, nan = excluded.nan, "
@@ -80,11 +79,8 @@ def _summarize(tx: Tx, run: int, metrics: Sequence[Metric]) -> None:
     for m in metrics:
         by_key.setdefault(m.key, []).append(m)
     names = sorted(by_key)
-    if len(names) == 1:
-        found = tx.raw(_KNOWN_ONE, (run, names[0]))
-    else:
-        found = tx.raw(_KNOWN_SQLITE, (run, dumps(names))) if tx.sqlite else tx.raw(_KNOWN_POSTGRES, (run, names))
-    known = {row[0]: row[1:] for row in found.fetchall()}
+    marks, these = ("= ?", names[0]) if len(names) == 1 else tx.among(names)
+    known = {row[0]: row[1:] for row in tx.raw(_KNOWN.format(marks), (run, these)).fetchall()}
     rows = [_summary(tx, run, name, by_key[name], known.get(name)) for name in names]
     if len(rows) == 1:
         tx.raw(_SET, rows[0])

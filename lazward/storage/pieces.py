@@ -11,8 +11,8 @@ T = TypeVar("T")
 SIZE = 500
 
 
-def pieces(values: Collection[T]) -> Iterator[list[T]]:
-    """Lists of up to SIZE of them, in their order; none for none."""
+def pieces(values: Collection[T], size: int = SIZE) -> Iterator[list[T]]:
+    """Lists of up to `size` of them, in their order; none for none."""
     rest = iter(values)
-    while piece := list(islice(rest, SIZE)):
+    while piece := list(islice(rest, size)):
         yield piece

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from lazward.domain.tracking.filter import Node, Order
 from lazward.storage import experiments, tables
-from lazward.storage.db import Tx, dumps
+from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
 from lazward.storage.runs import COLUMNS, Run, get
 from lazward.storage.search import Column, Condition, Paging, Reached, where
@@ -74,7 +74,7 @@ def load(tx: Tx, found: list[Run]) -> list[Full]:
     known = experiments.by_seq(tx, {r.experiment for r in found})
     full = {r.seq: Full(r, known[r.experiment], [], [], [], []) for r in found}
     seqs = list(full)
-    these, marks = (dumps(seqs), "IN (SELECT value FROM json_each(?))") if tx.sqlite else (seqs, "= ANY(?)")
+    marks, these = tx.among(seqs)
     for seq, *metric in tx.raw(_METRICS.format(marks), (these,)).fetchall():
         full[seq].metrics.append(tuple(metric))
     for seq, key, value in tx.raw(_PARAMS.format(marks), (these,)).fetchall():

@@ -12,7 +12,7 @@ from lazward.contract.mlflow import MlflowError, invalid, missing
 from lazward.domain.tracking.names import LOST, PARENT, RUN_NAME
 from lazward.domain.tracking.status import FAILED, RUNNING, SCHEDULED, TERMINAL, from_job
 from lazward.storage import experiments, genai_end, tables
-from lazward.storage.db import Tx, dumps
+from lazward.storage.db import Tx
 from lazward.storage.experiments import Experiment
 from lazward.storage.tables import run as t
 
@@ -50,8 +50,7 @@ _INSERT = (
 )
 _TAGS = "INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value"
 _PARAMS = "INSERT INTO param (run, key, value) VALUES (?, ?, ?)"
-_PARAM = "SELECT key, value FROM param WHERE run = ? AND key "
-_PARAM_SQLITE, _PARAM_POSTGRES = (_PARAM + these for these in ("IN (SELECT value FROM json_each(?))", "= ANY(?)"))
+_PARAM_VALUES = "SELECT key, value FROM param WHERE run = ? AND key {}"
 
 
 def get(tx: Tx, key: str, id_: str) -> Run:
@@ -170,14 +169,14 @@ def seq_of(tx: Tx, workspace: str, run_id: str) -> int | None:
 def delete_job_run(tx: Tx, workspace: str, run_id: str, now: float) -> None:
     """Removes the run of a job that is deleted, and all it logged; nothing when there is none. Its artifacts are the blob store's. Traces
     are the experiment's and stay; they are no longer found by the run."""
-    _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id))
+    drop(tx, sa.select(t.c.seq).where(t.c.workspace == workspace, t.c.id == run_id))
     unlink_traces(tx, workspace, run_id)
 
 
 def delete_workspace(tx: Tx, workspace: str) -> None:
     """Removes all tracking data of a workspace that goes. Artifacts are the blob store's."""
     e, m, measured = tables.experiment, tables.logged_model, tables.logged_model_metric
-    _purge(tx, sa.select(t.c.seq).where(t.c.workspace == workspace))
+    drop(tx, sa.select(t.c.seq).where(t.c.workspace == workspace))
     purge_traces(tx, _traces(workspace))
     tx.execute(sa.delete(measured).where(measured.c.model.in_(sa.select(m.c.seq).where(m.c.workspace == workspace))))
     tx.execute(sa.delete(tables.dataset).where(tables.dataset.c.experiment.in_(sa.select(e.c.seq).where(e.c.workspace == workspace))))
@@ -201,7 +200,8 @@ def _traces(workspace: str) -> sa.Select[Any]:
     return sa.select(tables.trace.c.seq).where(tables.trace.c.workspace == workspace)
 
 
-def _purge(tx: Tx, seqs: sa.Select[Any]) -> None:
+def drop(tx: Tx, seqs: Any) -> None:
+    """Every row of these runs. seqs: numbers of runs, or a query for them. Of one with long curves trash.shrink() takes the values first."""
     for table in (tables.metric, tables.latest_metric, tables.metric_sketch, tables.param, tables.run_tag, tables.run_link):
         tx.execute(sa.delete(table).where(table.c.run.in_(seqs)))
     tx.execute(sa.delete(t).where(t.c.seq.in_(seqs)))
@@ -218,8 +218,8 @@ def log_params(tx: Tx, seq: int, id_: str, params: Sequence[tuple[str, str]]) ->
     """Adds params to run.seq; one that is there keeps its value, and another value for it is refused."""
     if not params:
         return
-    keys = [k for k, _ in params]
-    there = dict(tx.raw(_PARAM_SQLITE, (seq, dumps(keys))) if tx.sqlite else tx.raw(_PARAM_POSTGRES, (seq, keys)))
+    marks, keys = tx.among([k for k, _ in params])
+    there = dict(tx.raw(_PARAM_VALUES.format(marks), (seq, keys)))
     changed = [{"key": k, "old_value": there[k][:500], "new_value": v[:500]} for k, v in params if there.get(k, v) != v]
     if len(changed) == 1 and len(params) == 1:
         raise invalid(

@@ -142,3 +142,8 @@ class Paging:
         if isinstance(found, int) and abs(found) >= 2**63:
             raise ValueError
         return found
+
+
+def no_order(order: Order) -> Column:
+    """For pages of what has one order."""
+    raise AssertionError(f"it cannot be ordered by {order.key}")

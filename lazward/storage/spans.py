@@ -23,10 +23,10 @@ from lazward.domain.tracking.trace_summary import (
 from lazward.domain.tracking.traces import IN_PROGRESS, STATES
 from lazward.storage import experiments, runs, trace_rows, traces
 from lazward.storage.db import Tx, dumps
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import span as t
 from lazward.storage.trace_rows import Trace
 
-_CHUNK = 5000
 _REPLACED = [c.name for c in t.c if c.name not in ("trace", "id")]
 _OPEN = (STATES[0], IN_PROGRESS)
 
@@ -69,8 +69,8 @@ def log(tx: Tx, key: str, experiment_id: str, batches: Sequence[TraceBatch], run
 def contents(tx: Tx, seqs: Sequence[int]) -> dict[int, list[str]]:
     """The kept spans of traces, the root first, then by their start."""
     out: dict[int, list[str]] = {}
-    for start in range(0, len(seqs), _CHUNK):
-        statement = sa.select(t.c.trace, t.c.content).where(t.c.trace.in_(list(seqs[start : start + _CHUNK])))
+    for some in pieces(seqs):
+        statement = sa.select(t.c.trace, t.c.content).where(t.c.trace.in_(some))
         for row in tx.execute(statement.order_by(t.c.trace, t.c.parent.is_not(None), t.c.started, t.c.id)).all():
             out.setdefault(row.trace, []).append(row.content)
     return out
@@ -139,7 +139,7 @@ def _counted(trace: Trace, batch: TraceBatch) -> bool:
 def _nodes(tx: Tx, seqs: Sequence[int]) -> dict[int, dict[str, Node]]:
     """The trees of these traces, without what the spans hold."""
     out: dict[int, dict[str, Node]] = {}
-    for start in range(0, len(seqs), _CHUNK):
-        for row in tx.execute(sa.select(t.c.trace, t.c.id, t.c.parent, t.c.usage, t.c.cost).where(t.c.trace.in_(list(seqs[start : start + _CHUNK])))).all():
+    for some in pieces(seqs):
+        for row in tx.execute(sa.select(t.c.trace, t.c.id, t.c.parent, t.c.usage, t.c.cost).where(t.c.trace.in_(some))).all():
             out.setdefault(row.trace, {})[row.id] = Node(row.id, row.parent, row.usage, row.cost)
     return out

@@ -14,9 +14,8 @@ from lazward.domain.tracking.trace_summary import COSTS, COUNTS, NAME, SESSION, 
 from lazward.domain.tracking.traces import FIXED_TAGS
 from lazward.storage import experiments, tables
 from lazward.storage.db import Tx
+from lazward.storage.pieces import pieces
 from lazward.storage.tables import trace as t
-
-_CHUNK = 5000  # ids in one statement; SQLite takes 32,766 parameters
 
 
 class Trace(msgspec.Struct):
@@ -81,8 +80,8 @@ def some(tx: Tx, key: str, ids: Sequence[str]) -> list[Trace]:
     """Those of the ids that are this workspace's, in the order of the ids."""
     wanted = list(dict.fromkeys(ids))
     found: dict[str, Trace] = {}
-    for start in range(0, len(wanted), _CHUNK):
-        rows = tx.execute(_SOME, {"workspace": key, "ids": wanted[start : start + _CHUNK]}).all()
+    for piece in pieces(wanted):
+        rows = tx.execute(_SOME, {"workspace": key, "ids": piece}).all()
         found |= {row.id: Trace(*row) for row in rows}
     return [found[id_] for id_ in wanted if id_ in found]
 

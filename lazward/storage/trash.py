@@ -17,6 +17,7 @@ from lazward.domain.tracking.names import DEFAULT_EXPERIMENT
 from lazward.domain.tracking.status import TERMINAL
 from lazward.storage import experiments, genai_end, runs, tables
 from lazward.storage.db import Tx
+from lazward.storage.search import Column, Paging, no_order
 
 PIECE = 20_000  # rows of metrics that go in one transaction
 _r, _e, _m = tables.run, tables.experiment, tables.logged_model
@@ -53,8 +54,9 @@ class Purged(msgspec.Struct):
     folder: str = ""
 
 
-def listed(tx: Tx, key: str, limit: int, offset: int = 0) -> list[Item]:
-    """What can be restored, longest in the bin first. Runs of a deleted experiment are part of it and not listed themselves."""
+def listed(tx: Tx, key: str, limit: int, token: str | None = None) -> tuple[list[Item], str | None]:
+    """What can be restored, longest in the bin first, and the token of the next page. Runs of a deleted experiment are part of it and
+    not listed themselves."""
     experiments.workspace(tx, key)
     binned = sa.select(
         sa.literal("experiment").label("kind"), _e.c.id.label("id"), _e.c.name.label("name"), _e.c.id.label("experiment"), _e.c.updated.label("deleted")
@@ -66,9 +68,11 @@ def listed(tx: Tx, key: str, limit: int, offset: int = 0) -> list[Item]:
         _m.c.workspace == key, _m.c.stage == "deleted", _e.c.stage == "active"
     )
     everything = sa.union_all(binned, of_runs, models).subquery()
-    columns = list(everything.c)
-    order = [columns[-1], *columns[:2]]
-    return [Item(*row) for row in tx.execute(sa.select(everything).order_by(*order).limit(limit).offset(offset))]
+    c = everything.c
+    paging = Paging([], no_order, [(Column(c.deleted, number=True), True), (Column(c.kind), True), (Column(c.id), True)], tx.sqlite)
+    rows = tx.execute(sa.select(everything, *paging.selected).where(*paging.after(token)).order_by(*paging.order).limit(limit + 1)).all()
+    width = len(Item.__struct_fields__)
+    return [Item(*row[:width]) for row in rows[:limit]], paging.token(rows, limit, width)
 
 
 def restore(tx: Tx, key: str, run_ids: Sequence[str], experiment_ids: Sequence[str], model_ids: Sequence[str], now: float) -> None:
@@ -140,9 +144,7 @@ def drop_run(tx: Tx, seq: int) -> None:
     run = tx.execute(sa.select(_r.c.workspace, _r.c.id).where(_r.c.seq == seq)).first()
     if run is not None:
         runs.unlink_traces(tx, run.workspace, run.id)
-    for table in (tables.latest_metric, tables.metric_sketch, tables.param, tables.run_tag, tables.run_link):
-        tx.execute(sa.delete(table).where(table.c.run == seq))
-    tx.execute(sa.delete(_r).where(_r.c.seq == seq))
+    runs.drop(tx, [seq])
 
 
 def drop_model(tx: Tx, seq: int, id_: str) -> None:

@@ -3,11 +3,12 @@ the newest versions that the plugin allows, and their data is the copy that lies
 
 from __future__ import annotations
 
-import os
+import json
 from pathlib import Path
 
 import pytest
 
+from lazward.domain.layout import Layout
 from tests.acceptance import runs
 from tests.acceptance.notebooks import run_notebook
 from tests.acceptance.test_notebooks import handle
@@ -53,8 +54,8 @@ def test_nested_runs(tracking, examples):
 
 
 def test_rest(tracking, server, examples):
-    identity = {"<TENANT_ID>": os.environ.get("AZURE_TENANT_ID", ""), "<CLIENT_ID>": os.environ.get("AZURE_CLIENT_ID", ""), "<CLIENT_SECRET>": os.environ.get("AZURE_CLIENT_SECRET", "")}
-    if not all(identity.values()):
-        pytest.skip("no service principal in the environment")
-    authority = os.environ["AZURE_AUTHORITY_HOST"].rstrip("/")
+    """As the server's first principal."""
+    who = json.loads(Layout(Path(server["DATA_DIR"])).principal_file.read_text())
+    identity = {"<TENANT_ID>": who["tenant_id"], "<CLIENT_ID>": who["client_id"], "<CLIENT_SECRET>": who["secret"]}
+    authority = server["REGISTRY_DISCOVERY_ENDPOINT_URL"].rstrip("/")
     run_notebook(examples / FOLDER / "using-rest-api/using_mlflow_rest_api.ipynb", {**identity, **handle(server), "https://login.microsoftonline.com": authority}, python_with(*PACKAGES))

@@ -10,7 +10,6 @@ import sys
 import mlflow
 from mlflow import MlflowClient, genai
 from mlflow.entities.issue import IssueSeverity, IssueStatus
-from mlflow.exceptions import MlflowException
 from mlflow.genai.label_schemas.label_schemas import (
     InputCategorical,
     InputNumeric,
@@ -20,15 +19,7 @@ from mlflow.genai.label_schemas.label_schemas import (
 )
 from mlflow.genai.review_queues import ReviewQueueType
 from mlflow.tracking._tracking_service.utils import _get_store
-
-
-def refused(call, *args, code: str, **kwargs) -> str:
-    try:
-        call(*args, **kwargs)
-    except MlflowException as error:
-        assert error.error_code == code, (error.error_code, str(error))
-        return str(error)
-    raise AssertionError(f"{call} was not refused")
+from mlflow_client import refused
 
 
 def _records(dataset) -> list:

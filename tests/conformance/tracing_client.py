@@ -11,18 +11,9 @@ import time
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import SpanType
-from mlflow.exceptions import MlflowException
+from mlflow_client import refused
 
 NEWEST = tuple(int(n) for n in mlflow.__version__.split(".")[:2]) >= (3, 14)
-
-
-def refused(call, *args, code: str, **kwargs) -> str:
-    try:
-        call(*args, **kwargs)
-    except MlflowException as error:
-        assert error.error_code == code, (error.error_code, str(error))
-        return str(error)
-    raise AssertionError(f"{call} was not refused")
 
 
 def flushed() -> None:

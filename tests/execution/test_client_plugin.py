@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,9 @@ from lazward.execution.client_plugin import installed
 
 
 def python(path, code: str) -> str:
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(path)!r}); {code}"], capture_output=True, text=True, check=False)
+    """In an environment that asks for no spool, whatever this process was started with."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("LAZWARD_")}
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(path)!r}); {code}"], capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

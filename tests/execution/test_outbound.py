@@ -15,14 +15,6 @@ from tests.receiver import Receiver, listen
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made, httpd = listen()
-    yield made
-    httpd.shutdown()
-    httpd.server_close()
-
-
-@pytest.fixture
 def secure(tmp_path) -> Iterator[tuple[Receiver, ssl.SSLContext]]:
     certificate, key = make_certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 import sqlalchemy as sa
 
 from lazward.domain.settings import Settings
@@ -113,7 +114,7 @@ async def test_what_has_been_there_long_enough_goes_by_itself(place: Place):
 
 async def test_the_file_of_the_database_becomes_smaller(place: Place):
     if not place.db.is_sqlite:
-        return
+        pytest.skip("PostgreSQL gives room back by itself")
     path = place.db.engine.url.database
     run(place, "big")
     for start in range(0, 60_000, 1000):

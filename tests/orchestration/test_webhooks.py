@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,18 +23,10 @@ from lazward.orchestration.durable import Worker
 from lazward.storage import tables, tasks, webhooks
 from lazward.storage.secrets import Vault
 from tests.apps.test_model_registry import draft
-from tests.receiver import Receiver, listen
+from tests.receiver import Receiver
 from tests.storage.tracking_data import KEY, OTHER, make_workspaces
 
 ME = Caller(id="me", name="me")
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made, httpd = listen()
-    yield made
-    httpd.shutdown()
-    httpd.server_close()
 
 
 class Site:

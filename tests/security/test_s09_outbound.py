@@ -5,7 +5,6 @@ come in, on a control plane as built for production."""
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,21 +14,13 @@ import lazward
 from lazward.contract.errors import ArmError
 from lazward.domain.settings import Settings
 from lazward.orchestration.job_prepare import _download
-from tests.receiver import Receiver, listen
+from tests.receiver import Receiver
 from tests.security.site import Site
 
 PRIVATE = [
     "https://127.0.0.1/", "https://localhost/", "https://[::1]/", "https://169.254.169.254/latest/meta-data/", "https://168.63.129.16/", "https://10.0.0.1/", "https://[::ffff:127.0.0.1]/",
     "https://[64:ff9b::7f00:1]/", "https://0/", "https://127.1/", "https://0x7f000001/", "http://8.8.8.8/", "file:///etc/passwd", "gopher://8.8.8.8/",
 ]
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made, httpd = listen()
-    yield made
-    httpd.shutdown()
-    httpd.server_close()
 
 
 def runtime(**settings: bool) -> SimpleNamespace:
@@ -91,4 +82,5 @@ def test_s9_there_is_one_outbound_client():
 
 
 # The gateway's own administration, the command line's own server, and a job's tracking server (in the job's process).
-OWN = {"apps/serving/gateway.py", "cli/client.py", "execution/runtime/parallel/metrics.py"}
+# cli/moving/mlflow_http.py is the person's own command, which reads the MLflow server that they name, with what they may reach.
+OWN = {"apps/serving/gateway.py", "cli/client.py", "cli/moving/mlflow_http.py", "execution/runtime/parallel/metrics.py"}

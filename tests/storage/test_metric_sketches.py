@@ -16,7 +16,6 @@ def one_run(db, monkeypatch):
     make_workspaces(db)
     make_run(db, "r1")
     monkeypatch.setattr(metric_sketches, "SPAN", 40)
-    monkeypatch.setattr(metric_sketches, "_SPAN", f"{metric_sketches._TAIL} LIMIT 41")
     monkeypatch.setattr(metric_sketches, "STRETCHES", 4)
     monkeypatch.setattr(metric_sketches, "EXACT", 100)
 

@@ -28,7 +28,7 @@ def binned(db, id_, days_ago=0.0):
 
 
 def listed(db):
-    return [(i.kind, i.id) for i in db.read_now(trash.listed, KEY, 100)]
+    return [(i.kind, i.id) for i in db.read_now(trash.listed, KEY, 100)[0]]
 
 
 def claim(db, **which):
@@ -46,7 +46,9 @@ def test_what_is_in_the_bin_longest_there_first(db):
     model = db.write_now(logged_models.create, KEY, "m-1", "0", "m", "", "", {}, {}, NOW)
     db.write_now(logged_models.delete, KEY, model.model.id, NOW)
     assert listed(db) == [("run", "old"), ("experiment", made.id), ("run", "young"), ("logged_model", "m-1")]
-    assert [i.id for i in db.read_now(trash.listed, KEY, 1, 1)] == [made.id]
+    first, token = db.read_now(trash.listed, KEY, 1)
+    second, _ = db.read_now(trash.listed, KEY, 1, token)
+    assert [i.id for i in first + second] == ["old", made.id]
 
 
 def test_restored_it_is_what_it_was(db):

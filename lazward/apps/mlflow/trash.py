@@ -16,16 +16,13 @@ MAX_IDS = 1000
 
 async def listed(call: Call) -> Json:
     """{"items": [{kind, id, name, experiment_id, deleted_time, purge_time?}], next_page_token?}; times in milliseconds."""
-    limit, token = call.limit(100, 1000), call.text("page_token") or "0"
-    if not token.isdigit() or len(token) > 9:
-        raise invalid(f"Invalid page token {token[:60]!r}.", "page_token")
-    found = await call.read(trash.listed, limit + 1, int(token))
+    found, token = await call.read(trash.listed, call.limit(100, 1000), call.text("page_token") or None)
     days = call.ctx.services.settings.trash_days
     items = []
-    for item in found[:limit]:
+    for item in found:
         shown: Json = {"kind": item.kind, "id": item.id, "name": item.name, "experiment_id": item.experiment, "deleted_time": shapes.milliseconds(item.deleted)}
         items.append(shown | ({"purge_time": shapes.milliseconds(item.deleted + days * DAY_S)} if days and item.id != names.DEFAULT_EXPERIMENT else {}))
-    return {"items": items} | ({"next_page_token": str(int(token) + limit)} if len(found) > limit else {})
+    return {"items": items} | ({"next_page_token": token} if token else {})
 
 
 async def restore(call: Call) -> Json:

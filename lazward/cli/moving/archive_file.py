@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import json
-import os
 import tarfile
 import time
 import zlib
@@ -25,6 +23,7 @@ from typing import IO, Any, get_args
 import msgspec
 
 from lazward.cli.moving.source import CHUNK, BadSource, File
+from lazward.cli.tar_file import TarWriter, reading
 from lazward.domain.tracking.moved import LINE, Owner, Record
 
 HEAD, END = "lazward-export.json", "end.json"
@@ -34,40 +33,20 @@ _MAX_MEMBER = 1 << 30
 _OWNERS = get_args(Owner)
 
 
-class Writer:
-    """A context manager: without an error `path` is complete and private; with one it does not exist."""
-
+class Writer(TarWriter):
     def __init__(self, path: Path, head: dict[str, Any]):
-        self.path = path
+        super().__init__(path)
         self.records = self.files = self.bytes = 0
-        self._partial = path.with_name(f".{path.name}.partial")
         self._head = head
         self._lines = bytearray()
         self._part = 0
 
-    def __enter__(self) -> Writer:
-        fd = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        os.fchmod(fd, 0o600)
-        self._file = os.fdopen(fd, "wb")
-        mode: Any = "w|gz" if self.path.name.endswith((".gz", ".tgz")) else "w|"
-        self._tar = tarfile.open(fileobj=self._file, mode=mode, format=tarfile.PAX_FORMAT)
-        self._member(HEAD, json.dumps({"format": FORMAT, "created": time.time(), **self._head}).encode())
-        return self
+    def first(self) -> None:
+        self.member(HEAD, json.dumps({"format": FORMAT, "created": time.time(), **self._head}).encode())
 
-    def __exit__(self, kind: Any, *_: Any) -> None:
-        try:
-            if kind is None:
-                self._end_part()
-                self._member(END, json.dumps({"records": self.records, "files": self.files}).encode())
-            with contextlib.suppress(*(() if kind is None else (Exception,))):  # the first error is the one to tell
-                self._tar.close()
-            if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
-                self._partial.replace(self.path)
-        finally:
-            self._file.close()
-            self._partial.unlink(missing_ok=True)
+    def last(self) -> None:
+        self._end_part()
+        self.member(END, json.dumps({"records": self.records, "files": self.files}).encode())
 
     def add(self, record: Record) -> None:
         self._lines += msgspec.json.encode(record) + b"\n"
@@ -78,24 +57,15 @@ class Writer:
     def add_file(self, owner: Owner, id_: str, path: str, size: int, data: IO[bytes]) -> None:
         """data must give exactly `size` bytes: OSError when there are fewer."""
         self._end_part()
-        self._tar.addfile(self._info(f"artifacts/{owner}/{id_}/{path}", size), data)
+        self.stream(f"artifacts/{owner}/{id_}/{path}", size, data)
         self.files += 1
         self.bytes += size
 
     def _end_part(self) -> None:
         if self._lines:
             self._part += 1
-            self._member(f"records/{self._part:08}.jsonl", bytes(self._lines))
+            self.member(f"records/{self._part:08}.jsonl", bytes(self._lines))
             self._lines.clear()
-
-    def _member(self, name: str, data: bytes) -> None:
-        self._tar.addfile(self._info(name, len(data)), io.BytesIO(data))
-
-    @staticmethod
-    def _info(name: str, size: int) -> tarfile.TarInfo:
-        info = tarfile.TarInfo(name)
-        info.size, info.mode, info.mtime = size, 0o600, int(time.time())
-        return info
 
 
 class Archive:
@@ -133,8 +103,19 @@ class Archive:
                     raise BadSource(f"{self.path}: the member {self.place} is none of an export.")
             raise BadSource(f"{self.path} is not complete: it ends after the member {self.place}. What came before is imported; a whole file goes on from there.")
 
-    def _opened(self) -> _Opened:
-        return _Opened(self)
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tarfile.TarFile]:
+        """Whatever tarfile and gzip find wrong becomes BadSource with the member's name."""
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise BadSource(f"{self.path} cannot be read: {error.strerror}.") from None
+        try:
+            with file, reading(file) as tar:
+                yield tar
+        except (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile) as error:
+            what = "is no export of Lazward" if self.place == HEAD else f"is damaged at or after the member {self.place}"
+            raise BadSource(f"{self.path} {what}: {error or type(error).__name__}.") from None
 
     def _head(self, tar: tarfile.TarFile) -> None:
         first = next(self._members(tar), None)
@@ -189,35 +170,6 @@ class Archive:
                 raise BadSource(f"{self.path} is not complete: it ends in the member {self.place}. What came before is imported; a whole file goes on from there.")
             left -= len(piece)
             yield piece
-
-
-class _Opened:
-    """The tar, opened; whatever tarfile and gzip find wrong becomes BadSource with the member's name."""
-
-    def __init__(self, archive: Archive):
-        self._archive = archive
-
-    def __enter__(self) -> tarfile.TarFile:
-        path = self._archive.path
-        try:
-            self._file = path.open("rb")
-        except OSError as error:
-            raise BadSource(f"{path} cannot be read: {error.strerror}.") from None
-        try:
-            compressed = self._file.read(2) == b"\x1f\x8b"
-            self._file.seek(0)
-            stream: Any = gzip.open(self._file) if compressed else self._file
-            return tarfile.open(fileobj=stream, mode="r|")
-        except BaseException as error:
-            self.__exit__(type(error), error)
-            raise
-
-    def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
-        self._file.close()
-        archive = self._archive
-        if isinstance(error, tarfile.TarError | zlib.error | EOFError | gzip.BadGzipFile):
-            what = "is no export of Lazward" if archive.place == HEAD else f"is damaged at or after the member {archive.place}"
-            raise BadSource(f"{archive.path} {what}: {error or type(error).__name__}.") from None
 
 
 def _shown(name: str) -> str:

@@ -36,7 +36,7 @@ from lazward.domain.tracking.moved import (
 )
 from lazward.domain.tracking.names import DEFAULT_NAME
 from lazward.domain.tracking.paths import CONTAINER, below
-from lazward.storage import experiments, trash
+from lazward.storage import experiments, runs, trash
 from lazward.storage.blobs.store import BlobStore
 from lazward.storage.db import Database, Tx
 from lazward.storage.moving import read, rows, write
@@ -215,7 +215,7 @@ class Intake:
         """A piece of a run that was begun; False once all of it is gone."""
         if trash.shrink(tx, seq):
             return True
-        write.drop_run(tx, seq)
+        runs.drop(tx, [seq])
         return False
 
     def _one(self, tx: Tx, record: Record, known: _Known, there: _There) -> tuple[str, int]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any
 
+from lazward.contract.json_body import deeper
 from lazward.contract.mlflow import invalid
 from lazward.domain.tracking.names import MAX_VALUE, USER, check_key
 
@@ -23,7 +24,7 @@ def parse_json(text: str, path: str) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise invalid(f"Invalid value for parameter '{path}' supplied: it must be JSON text ({str(error)[:200]}).", path) from None
-    if _deeper(value, MAX_DEPTH):
+    if deeper(value, MAX_DEPTH):
         raise invalid(f"Invalid value for parameter '{path}' supplied: objects and lists are nested more than {MAX_DEPTH} deep.", path)
     return value
 
@@ -139,13 +140,3 @@ def profile(count: int) -> str | None:
 def digest(name: str, at: float) -> str:
     """Another one whenever the dataset has changed. at: unix seconds of the change."""
     return hashlib.sha256(f"{name}:{round(at * 1000)}".encode()).hexdigest()[:8]
-
-
-def _deeper(value: Any, most: int) -> bool:
-    """Level by level, without recursion."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(most):
-        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer) if isinstance(inner, dict | list)]
-        if not level:
-            return False
-    return True

@@ -24,7 +24,7 @@ from lazward.storage.db import Tx
 from lazward.storage.logged_models import add_dataset, add_link
 from lazward.storage.moving import read
 
-MADE, SAME, OTHER, LEFT = "made", "same", "other", "left"  # LEFT: what another import left has to go first: trash.shrink(), then drop_run()
+MADE, SAME, OTHER, LEFT = "made", "same", "other", "left"  # LEFT: what another import left has to go first: trash.shrink(), then runs.drop()
 OPEN = "importing:"
 _e, _r, _m, _t = tables.experiment, tables.run, tables.logged_model, tables.trace
 _KNOWN = [_e.c[name] for name in ("seq", "id", "stage", "tags")]
@@ -98,13 +98,6 @@ def end_run(tx: Tx, seq: int, stage: str) -> None:
     """Now it is there. MlflowError when somebody has deleted it meanwhile."""
     if not tx.raw("UPDATE run SET stage = ? WHERE seq = ? AND substr(stage, 1, ?) = ?", (stage, seq, len(OPEN), OPEN)).rowcount:
         raise invalid("It was deleted while it was being imported.", "id")
-
-
-def drop_run(tx: Tx, seq: int) -> None:
-    """A run that was begun, once its values are gone."""
-    for table in (tables.latest_metric, tables.metric_sketch, tables.param, tables.run_tag, tables.run_link):
-        tx.execute(sa.delete(table).where(table.c.run == seq))
-    tx.execute(sa.delete(_r).where(_r.c.seq == seq))
 
 
 def model(tx: Tx, key: str, new: Model, experiment_seq: int, now: float) -> str:

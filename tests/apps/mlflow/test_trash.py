@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from lazward.storage import tasks
 from tests.apps.tracking_app import PLAIN
-from tests.storage.tracking_data import KEY, NOW, OTHER, make_run
+from tests.storage.tracking_data import NOW, OTHER, make_run
 
 API = PLAIN + "/api/2.0/mlflow/"
 
@@ -44,4 +44,3 @@ class TestTrash:
             assert (await client.post(API + "lazward/trash/empty", json={"run_ids": ["theirs"]})).json()["runs"] == 0
             for query in ("?page_token=x", "?max_results=0", "/progress", f"/progress?operation={other}", "/progress?operation=x"):
                 assert (await client.get(f"{API}lazward/trash{query}")).status_code == 400, query
-        assert KEY

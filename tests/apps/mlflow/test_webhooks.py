@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -9,18 +8,9 @@ from mlflow.webhooks.delivery import _generate_hmac_signature
 
 from lazward.storage import secrets
 from tests.apps.tracking_app import PLAIN, PLUGIN
-from tests.receiver import Receiver, listen
 
 API = "/api/2.0/mlflow/webhooks"
 CREATED = {"entity": "MODEL_VERSION", "action": "CREATED"}
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made, httpd = listen()
-    yield made
-    httpd.shutdown()
-    httpd.server_close()
 
 
 @pytest.fixture(autouse=True)

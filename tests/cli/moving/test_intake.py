@@ -203,7 +203,7 @@ def test_what_was_deleted_long_ago_is_in_the_bin_from_now_on(plane, tmp_path):
     for _ in range(2):
         done = Intake(plane.db, plane.chain.services.blobs, plane.chain.services.settings, target.key).take(Listed())
         assert done.refused == []
-    found = plane.db.read_now(trash.listed, target.key, 10)
+    found, _ = plane.db.read_now(trash.listed, target.key, 10)
     assert sorted(item.id for item in found) == ["6", "b"] and all(time.time() - item.deleted < 3600 for item in found)
 
 
