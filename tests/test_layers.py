@@ -106,6 +106,7 @@ ELSEWHERE = {
     "cli/demo_client.py": "tests/acceptance/test_online.py",
     "cli/keys.py": "tests/cli/test_principal.py",
     "cli/state.py": "tests/cli/test_principal.py",
+    "storage/engines.py": "tests/storage/test_db.py",
     "cli/tar_file.py": "tests/cli/test_archive.py",
     "cli/moving/mlflow_folder.py": "tests/cli/moving/test_mlflow_source.py",
     "cli/moving/mlflow_http.py": "tests/cli/moving/test_mlflow_source.py",

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from lazward.contract.errors import ArmError
 
@@ -21,6 +23,7 @@ TOLD_S = 0.3  # from the server's good-bye to the cut, at its end; a client that
 _LOOK_S = 0.05
 JOINED = 64 * 1024  # bytes of a body's first piece that is copied to stand behind its head
 LINGER_S = 2.0  # for a refusal to be read, before the connection is cut
+WHOLE = "lazward.whole"  # ASGI extension: answer(status, headers, body) sends all of an answer at once; False, and nothing, where it cannot
 
 
 def server_config(app: Any, *, certificate: str, private_key: str, **more: Any) -> uvicorn.Config:
@@ -42,6 +45,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._progress = self._refused = self._head_is_over = False
         self._heard = self.loop.time()
         self._patience: asyncio.TimerHandle | None = None
+        self._due: Callable[[], None] | None = None  # begins the waiting for what the request still lacks
         super().connection_made(transport)
         self._wait_for_head()
 
@@ -53,8 +57,12 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         self._progress, self._heard = False, self.loop.time()
+        self._most_head = self._waiting_bytes + len(data)
         super().data_received(data)
-        self._waiting_bytes = 0 if self._progress else self._waiting_bytes + len(data)
+        self._waiting_bytes = 0 if self._progress else self._most_head
+        if self._due is not None and not self._refused:  # most requests come whole, and nobody waits for anything
+            self._due()
+            self._due = None
         if self._waiting_bytes > MAX_HEAD and not self._refused:
             self._refuse()
 
@@ -62,7 +70,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head_is_over, self._drained = False, 0
         if self._patience is None:
-            self._wait_for_head()
+            self._due = self._wait_for_head
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_is_over:  # what comes behind a body (a trailer) is no header, least of all one that says who calls
@@ -70,13 +78,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._progress = self._head_is_over = True
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
+        if self._most_head > MAX_HEAD and len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
             self._refuse()
             raise ValueError("the head of the request is too large")  # ends the parser's work on this connection
         self._stop_waiting()
         super().on_headers_complete()
+        self.scope["extensions"] = {WHOLE: partial(self._answer_whole, self.cycle)}  # type: ignore[typeddict-item]
         self.cycle.transport = OneWrite(self.transport, self.loop)  # type: ignore[assignment]
-        self._patience = self.loop.call_later(BODY_S, self._look_after_body)
+        self._due = self._wait_for_body
 
     def on_body(self, body: bytes) -> None:
         self._progress = True
@@ -90,6 +99,28 @@ class GuardedProtocol(HttpToolsProtocol):
         self._progress = True
         self._stop_waiting()
         super().on_message_complete()
+
+    def _answer_whole(self, cycle: RequestResponseCycle, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """What cycle.send() does with an answer's head and its body, in one step; headers must have the body's length. Most answers are
+        small JSON, of which the two messages take longer than all else that uvicorn does."""
+        if cycle.response_started or cycle.disconnected or not cycle.keep_alive or self.flow.write_paused or cycle.scope["method"] == "HEAD" or status < 200 or status in (204, 304):
+            return False
+        if HEADER_VALUE_RE.search(b"\t".join([value for _, value in headers])):
+            return False
+        lines = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        if len(body) <= JOINED:
+            lines.append(body)
+        self.transport.write(b"".join(lines))
+        if len(body) > JOINED:
+            self.transport.write(body)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def send_400_response(self, msg: str) -> None:
         if not self._refused:
@@ -114,7 +145,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def _wait_for_head(self) -> None:
         self._patience = self.loop.call_later(HEAD_S, self.transport.abort)
 
+    def _wait_for_body(self) -> None:
+        self._patience = self.loop.call_later(BODY_S, self._look_after_body)
+
     def _stop_waiting(self) -> None:
+        self._due = None
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None

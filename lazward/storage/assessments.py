@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from lazward.contract.mlflow import MlflowError, missing
 from lazward.domain.tracking.assessments import Assessment, Change, changed
 from lazward.storage import trace_rows
-from lazward.storage.db import Tx, dumps
+from lazward.storage.db import Tx
+from lazward.storage.engines import dumps
 from lazward.storage.pieces import pieces
 from lazward.storage.tables import assessment as t
 

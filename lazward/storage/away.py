@@ -38,6 +38,17 @@ def away_of(error: DBAPIError) -> DatabaseAway | None:
     return None
 
 
+def no_connection(error: BaseException) -> DatabaseAway:
+    away = DatabaseAway("All connections to the database are in use.")
+    away.__cause__ = error
+    return away
+
+
+def is_locked(error: DBAPIError) -> bool:
+    """Whether somebody else holds the lock of a SQLite database."""
+    return isinstance(error.orig, sqlite3.Error) and (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF in (5, 6)
+
+
 def worth_retrying(error: DBAPIError) -> bool:
     # 40001 serialization_failure, 40P01 deadlock_detected
     return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")

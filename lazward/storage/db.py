@@ -14,64 +14,72 @@ all callers with one of them asking; then they get DatabaseAway. ADR-0018.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
-import msgspec
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import exc
 from sqlalchemy.exc import DBAPIError
 
-from lazward.storage import sqlite_functions
-from lazward.storage.away import DatabaseAway, away_of, worth_retrying
+from lazward.storage.away import DatabaseAway, away_of, is_locked, no_connection, worth_retrying
+from lazward.storage.engines import BUSY_MS, dumps, postgres_engine, sqlite_engine
 from lazward.storage.lanes import Job, Lane
+from lazward.storage.pipes import Pipe
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 PATIENCE_S = 10.0
 _RETRIES = 12
-_BUSY_MS, _BUSY_AWAY_MS = 5000, 50  # how long SQLite itself waits for a lock; the second while the database is known to be locked
+_BUSY_AWAY_MS = 50  # as BUSY_MS, while the database is known to be locked
 _PG_WRITERS = 2  # they share one interpreter: more of them get into each other's way, in the database too, and groups become smaller
 _GROUP_RETRIES = 4
+_SMALL_RUN = 256  # small writes after which one goes to the writer's thread, whose commits take the log over into the database
 _GROUP, _GROUP_S = 64, 0.005  # transactions that may be made one, and after how long no further one is taken in
+
+
+class _Elsewhere(Exception):
+    """Not on this thread: the writer's does it."""
 
 
 class Tx:
     """One transaction. `execute` takes SQLAlchemy Core statements; `run_after_commit` takes callbacks for in-process wake-ups."""
 
-    def __init__(self, conn: sa.Connection):
+    def __init__(self, conn: sa.Connection, small: bool = False, pipe: Pipe | None = None):
         self.conn = conn
+        self._pipe = pipe
+        self.sqlite = conn.dialect.name == "sqlite"
+        self._driver: Any = conn.connection.driver_connection
+        self._small = small
         self.after: list[Callable[[], None]] = []
         self.tasks_due = False
         self.stirred: set[str] = set()  # keys of resources whose own work should look again: a child of theirs has changed
 
-    @property
-    def sqlite(self) -> bool:
-        return self.conn.dialect.name == "sqlite"
-
     def execute(self, statement: Any, params: Any = None) -> sa.CursorResult[Any]:
+        self._shut_pipe()
         return self.conn.execute(statement, params) if params is not None else self.conn.execute(statement)
 
     @contextlib.contextmanager
     def part(self) -> Iterator[None]:
         """What the block writes is undone when it raises; the transaction can go on (a savepoint)."""
+        self._shut_pipe()
         with self.conn.begin_nested():
             yield
+            self._shut_pipe()
 
     def raw(self, statement: str, values: Any = ()) -> Any:
         """A cursor of the driver's own, for the few statements that run thousands of times a second: SQLAlchemy takes longer to
         prepare one than SQLite to do it. Parameters are written ?. Errors are those of execute."""
-        driver: Any = self.conn.connection.driver_connection
         try:
-            return driver.execute(statement if self.sqlite else statement.replace("?", "%s"), values)
+            if self._pipe is not None:
+                self._pipe.open()
+            return self._driver.execute(statement if self.sqlite else statement.replace("?", "%s"), values)
         except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-            raise self._wrapped(statement, error) from error
+            raise self.wrapped(statement, error) from error
 
     def among(self, values: Sequence[Any]) -> tuple[str, Any]:
         """Membership in a list of any length, for raw(): what stands behind the column, and its one parameter."""
@@ -79,32 +87,50 @@ class Tx:
 
     def raw_many(self, statement: str, rows: Iterable[Any]) -> None:
         """The same for many rows of values at once."""
-        driver: Any = self.conn.connection.driver_connection
         try:
-            if self.sqlite:
-                driver.executemany(statement, rows)
+            if self._pipe is not None:
+                self._pipe.open()
+                for row in rows:  # psycopg's executemany would wait for all of them
+                    self._driver.execute(statement.replace("?", "%s"), row)
+            elif self.sqlite:
+                self._driver.executemany(statement, rows)
             else:
-                with driver.cursor() as cursor:
+                with self._driver.cursor() as cursor:
                     cursor.executemany(statement.replace("?", "%s"), rows)
         except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-            raise self._wrapped(statement, error) from error
+            raise self.wrapped(statement, error) from error
 
     def end(self, how: Literal["commit", "rollback"]) -> None:
         """Of Database alone: nobody else ends a transaction."""
+        if self._pipe is not None and how == "rollback":
+            self._pipe.give_up()
         if self.conn.get_transaction() is not None:  # (in_transaction() denies one that a broken connection has left behind)
+            self._shut_pipe()
             getattr(self.conn, how)()
             return
-        driver: Any = self.conn.connection.driver_connection
         try:
-            getattr(driver, how)()
+            getattr(self._driver, how)()
         except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-            raise self._wrapped(how, error) from error
+            raise self.wrapped(how, error) from error
+        self._shut_pipe()
 
-    def _wrapped(self, statement: str, error: Any) -> DBAPIError:
+    def _shut_pipe(self) -> None:
+        if self._pipe is not None:
+            try:
+                self._pipe.shut()
+            except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
+                raise self.wrapped("", error) from error
+
+    def wrapped(self, statement: str, error: Any) -> DBAPIError:
         dialect = self.conn.dialect
-        lost = dialect.is_disconnect(error, self.conn.connection.driver_connection, None)  # type: ignore[arg-type]
+        lost = dialect.is_disconnect(error, self._driver, None)  # type: ignore[arg-type]
         made: Any = DBAPIError.instance(statement, None, error, dialect.dbapi.Error, hide_parameters=True, connection_invalidated=lost, dialect=dialect)  # type: ignore[union-attr]
         return made
+
+    def takes_a_while(self) -> None:
+        """Said before more than a few statements by key: a small write goes where it holds up nobody, and begins anew there."""
+        if self._small:
+            raise _Elsewhere
 
     def run_after_commit(self, fn: Callable[[], None]) -> None:
         self.after.append(fn)
@@ -120,9 +146,12 @@ class Database:
         self.patience_s = patience_s
         self.on_stirred: Callable[[set[str]], object] | None = None  # as on_tasks, with tx.stirred
         self.is_sqlite = url.startswith("sqlite")
-        self.engine = _sqlite_engine(url, synchronous) if self.is_sqlite else _postgres_engine(url)
+        self.engine = sqlite_engine(url, synchronous) if self.is_sqlite else postgres_engine(url)
+        self._at_once = self.is_sqlite and synchronous != "full"  # whether a commit waits for no disk
+        self._small, self._small_private, self._small_run = threading.Lock(), dict[str, Any](), 0
         self._alone_now = threading.Lock()
         self._writes = Lane("db-write", 1 if self.is_sqlite else _PG_WRITERS, _GROUP, self._write_jobs, self._leave)
+        self._smalls = self._writes if self.is_sqlite else Lane("db-small", 1, _GROUP, partial(self._write_jobs, piped=True), self._leave)
         self._reads = Lane("db-read", 4, 1, self._read_jobs, self._leave)  # of its own: a SQLite database that is locked can be read
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -132,6 +161,19 @@ class Database:
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Raises DatabaseAway."""
         return await self._writes.call(fn, args, kwargs, self.patience_s)
+
+    async def write_small(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """write() of a few statements by key. To wake another thread and to be woken by it takes longer than these on SQLite, so that with
+        nobody else writing they are done on this one, where they wait for no lock and no disk; otherwise as write(). On PostgreSQL they
+        have a thread of their own, where they do not wait for each other's answers."""
+        if self._at_once and self._writes.busy == 0 and self._writes.away is None and self._small.acquire(blocking=False):
+            try:
+                return self._write_here(Job(fn, args, kwargs))
+            except _Elsewhere:
+                pass
+            finally:
+                self._small.release()
+        return await self._smalls.call(fn, args, kwargs, self.patience_s)
 
     def read_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """On this thread, and without patience: raises DatabaseAway at once."""
@@ -143,12 +185,13 @@ class Database:
 
     def close(self) -> None:
         self._writes.close()
+        self._smalls.close()
         self._reads.close()
+        self._leave(self._small_private)
         self.engine.dispose()
 
-    # ---- on the threads of a lane: `private` keeps the thread's connection ------------------------------------------------
-
-    def _write_jobs(self, jobs: list[Job], private: dict[str, Any]) -> None:
+    # ---- on the threads of a lane: `private` keeps the thread's connection ----
+    def _write_jobs(self, jobs: list[Job], private: dict[str, Any], piped: bool = False) -> None:
         """Several are one transaction, each in a savepoint of its own, so that what one raises undoes nothing of the others'. When the
         database itself objects, each is done again alone."""
         left, attempt = jobs, 0
@@ -157,7 +200,7 @@ class Database:
                 with self._alone_now:
                     pass
                 with self._kept(private)() as conn:
-                    left = left[self._write(conn, left) :]
+                    left = left[self._write(conn, left, piped) :]
             except DBAPIError as error:
                 if away := away_of(error):
                     away.__cause__ = error
@@ -167,11 +210,11 @@ class Database:
                     break
                 _pause(attempt)
             except (DatabaseAway, exc.TimeoutError) as error:
-                return _fail(left, error if isinstance(error, DatabaseAway) else _no_connection(error))
+                return _fail(left, error if isinstance(error, DatabaseAway) else no_connection(error))
             except BaseException as error:
                 return _fail(left, error)
         for job in left:
-            self._alone_in_lane(self._write, job, private)
+            self._alone_in_lane(partial(self._write, piped=piped), job, private)
 
     def _read_jobs(self, jobs: list[Job], private: dict[str, Any]) -> None:
         for job in jobs:
@@ -209,8 +252,7 @@ class Database:
             with contextlib.suppress(Exception):
                 conn.close()
 
-    # ---- transactions -----------------------------------------------------------------------------------------------------
-
+    # ---- transactions ----
     def _alone(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, connect: Callable[[], contextlib.AbstractContextManager[sa.Connection]]) -> Any:
         """One job; again when PostgreSQL could not make it look as if it had run alone. Who had to give way twice keeps other threads
         from beginning until it is done, or a stream of those that write the same row could keep it from ever being done."""
@@ -226,7 +268,7 @@ class Database:
                         run(conn, [job])
                     return job.result
                 except exc.TimeoutError as error:
-                    raise _no_connection(error) from error
+                    raise no_connection(error) from error
                 except DBAPIError as error:
                     if away := away_of(error):
                         raise away from error
@@ -235,21 +277,49 @@ class Database:
                     _pause(attempt)
         raise AssertionError("not reached")
 
+    def _write_here(self, job: Job) -> Any:
+        """Raises what fn raises, and _Elsewhere, with nothing done, where the thread of the lane has to do it."""
+        self._small_run += 1
+        if self._small_run > _SMALL_RUN:
+            self._small_run = 0
+            raise _Elsewhere
+        try:
+            conn = self._small_private.get("connection")
+            if conn is None:
+                conn = self._small_private["connection"] = self.engine.connect()
+                for pragma in ("busy_timeout=0", "wal_autocheckpoint=0"):
+                    Tx(conn).raw(f"PRAGMA {pragma}")
+            tx = Tx(conn, small=True)
+            tx.raw("BEGIN IMMEDIATE")
+            try:
+                _do(tx, job)
+                tx.end("commit")
+            except BaseException:
+                _undo(tx)
+                raise
+        except exc.SQLAlchemyError as error:
+            if not (isinstance(error, DBAPIError) and is_locked(error)):
+                self._leave(self._small_private)
+            raise _Elsewhere from error
+        self._committed([tx])
+        return job.result
+
     def _read(self, conn: sa.Connection, jobs: list[Job]) -> int:
         (job,) = jobs
         tx = Tx(conn)
         try:
-            job.result = job.fn(tx, *job.args, **job.kwargs)
+            _do(tx, job)
         finally:
             tx.end("rollback")
         return 1
 
-    def _write(self, conn: sa.Connection, jobs: list[Job]) -> int:
+    def _write(self, conn: sa.Connection, jobs: list[Job], piped: bool = False) -> int:
         """As many as can be done together soon, from the first on: how many. One alone raises what it raises; of several each keeps its
         own, but for what the database itself says, which ends them all."""
-        first = Tx(conn)
+        pipe = Pipe(conn.connection.driver_connection) if piped and not self.is_sqlite else None
+        first = Tx(conn, pipe=pipe)
         if self.is_sqlite:
-            busy = _BUSY_MS if self._writes.away is None else _BUSY_AWAY_MS
+            busy = BUSY_MS if self._writes.away is None else _BUSY_AWAY_MS
             if conn.info.get("busy") != busy:
                 first.raw(f"PRAGMA busy_timeout={busy}")
                 conn.info["busy"] = busy
@@ -258,9 +328,9 @@ class Database:
         count, until = 0, time.monotonic() + _GROUP_S
         try:
             for job in jobs:
-                tx = Tx(conn)
+                tx = Tx(conn, pipe=pipe)
                 if len(jobs) == 1:
-                    job.result = job.fn(tx, *job.args, **job.kwargs)
+                    _do(tx, job)
                     done.append(tx)
                 elif self._one_of_several(tx, job):
                     done.append(tx)
@@ -278,6 +348,10 @@ class Database:
                 away.maybe_done = True
                 raise away from error
             raise
+        self._committed(done)
+        return count
+
+    def _committed(self, done: list[Tx]) -> None:
         for tx in done:
             for callback in tx.after:
                 callback()
@@ -286,12 +360,11 @@ class Database:
         stirred = set().union(*(tx.stirred for tx in done))
         if stirred and self.on_stirred:
             self.on_stirred(stirred)
-        return count
 
     def _one_of_several(self, tx: Tx, job: Job) -> bool:
         tx.raw("SAVEPOINT job")
         try:
-            job.result = job.fn(tx, *job.args, **job.kwargs)
+            _do(tx, job)
         except exc.SQLAlchemyError:
             raise
         except Exception as error:
@@ -300,6 +373,13 @@ class Database:
             return False
         tx.raw("RELEASE SAVEPOINT job")
         return True
+
+
+def _do(tx: Tx, job: Job) -> None:
+    try:
+        job.result = job.fn(tx, *job.args, **job.kwargs)
+    except tx.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr] - of an answer that was fetched from a cursor of raw()
+        raise tx.wrapped("", error) from error
 
 
 def _undo(tx: Tx) -> None:
@@ -316,51 +396,3 @@ def _pause(attempt: int) -> None:
 def _fail(jobs: list[Job], error: BaseException) -> None:
     for job in jobs:
         job.error = error
-
-
-def _no_connection(error: BaseException) -> DatabaseAway:
-    away = DatabaseAway("All connections to the database are in use.")
-    away.__cause__ = error
-    return away
-
-
-# hide_parameters: what is stored is told to the database, not to the log, also when a statement fails (S16).
-
-
-def dumps(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _sqlite_engine(url: str, synchronous: str) -> sa.Engine:
-    # sqlite3's own transaction handling is switched off (isolation_level None): write_now says BEGIN IMMEDIATE itself.
-    engine = sa.create_engine(
-        url, connect_args={"check_same_thread": False, "isolation_level": None, "timeout": _BUSY_MS / 1000, "cached_statements": 512},
-        pool_size=8, max_overflow=8, hide_parameters=True, json_serializer=dumps, json_deserializer=msgspec.json.decode,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _pragmas(dbapi: Any, _record: Any) -> None:
-        sqlite_functions.register(dbapi)
-        path = sa.make_url(url).database
-        if path and Path(path).is_file() and not Path(path).stat().st_size:  # made now: its free pages can be given back to the disk (tracking_trash)
-            dbapi.execute("PRAGMA auto_vacuum=incremental")
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={_BUSY_MS}", "cache_size=-32000", "temp_store=MEMORY"):
-            dbapi.execute(f"PRAGMA {pragma}")
-        if path and path != ":memory:":
-            for suffix in ("", "-wal", "-shm"):
-                try:
-                    os.chmod(path + suffix, 0o600)  # noqa: PTH101
-                except FileNotFoundError:
-                    pass
-
-    return engine
-
-
-def _postgres_engine(url: str) -> sa.Engine:
-    # A machine that is gone says nothing: libpq would wait for minutes. What the URL says of these comes first.
-    patience = {"connect_timeout": 5, "tcp_user_timeout": 15000, "keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
-    return sa.create_engine(
-        url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
-        connect_args={name: value for name, value in patience.items() if name not in sa.make_url(url).query},
-        json_serializer=dumps, json_deserializer=msgspec.json.decode,
-    )

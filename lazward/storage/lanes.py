@@ -41,6 +41,7 @@ class Lane:
 
     def __init__(self, name: str, threads: int, group: int, run: Callable[[list[Job], dict[str, Any]], None], leave: Callable[[dict[str, Any]], None]):
         self.away: DatabaseAway | None = None
+        self.busy = 0  # calls whose callers have no answer yet
         self._name, self._most, self._group, self._run, self._leave = name, threads, group, run, leave
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -50,6 +51,13 @@ class Lane:
     async def call(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], patience_s: float) -> Any:
         """What fn returns or raises. While the database is away one caller asks again and again and the others wait, so that no thread
         is kept by what cannot be; after patience_s: DatabaseAway."""
+        self.busy += 1
+        try:
+            return await self._ask(fn, args, kwargs, patience_s)
+        finally:
+            self.busy -= 1
+
+    async def _ask(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], patience_s: float) -> Any:
         began, pause = time.monotonic(), _FIRST_PAUSE_S
         while True:
             if self.away is None or not self._asking:

@@ -22,7 +22,8 @@ from lazward.domain.tracking.trace_summary import (
 )
 from lazward.domain.tracking.traces import IN_PROGRESS, STATES
 from lazward.storage import experiments, runs, trace_rows, traces
-from lazward.storage.db import Tx, dumps
+from lazward.storage.db import Tx
+from lazward.storage.engines import dumps
 from lazward.storage.pieces import pieces
 from lazward.storage.tables import span as t
 from lazward.storage.trace_rows import Trace

@@ -13,7 +13,8 @@ from lazward.contract.mlflow import invalid
 from lazward.domain.tracking.filter import All, AnyOf, Compare, Node, Not, Order
 from lazward.domain.tracking.trace_summary import NAME, SESSION, SOURCE_RUN
 from lazward.storage import experiments, tables
-from lazward.storage.db import Tx, dumps
+from lazward.storage.db import Tx
+from lazward.storage.engines import dumps
 from lazward.storage.search import Column, Condition, Paging, Reached, where
 from lazward.storage.tables import trace as t
 from lazward.storage.trace_rows import COLUMNS, Trace

@@ -221,3 +221,62 @@ class TestOneWrite:
         transport.write(b"head")
         transport.write(body := b"x" * (JOINED + 1))
         assert to.pieces[0] == b"head" and to.pieces[1] is body
+
+
+ODD = [(b"content-length", b"2"), (b"x-odd", b"a\x01b")]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, ssl.SSLContext, list[bool]]]:
+    """(port, trust, taken): a server as ours is set up, whose application answers whole: 200 "ok", /large, /nothing (204) and /odd, a
+    header that no server sends. taken: whether each answer went in one step."""
+    taken: list[bool] = []
+
+    async def app(scope, receive, send):
+        status, body = (204, b"") if scope["path"] == "/nothing" else (200, BIG if scope["path"] == "/large" else b"ok")
+        headers = ODD if scope["path"] == "/odd" else [(b"content-length", b"%d" % len(body))] if status == 200 else []
+        whole = scope["extensions"][http_server.WHOLE]
+        taken.append(whole(status, headers, body))
+        if not taken[-1]:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    certificate, key = make_certificate(tmp_path_factory.mktemp("guarded"))
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = Server(http_server.server_config(app, certificate=str(certificate), private_key=str(key), loop="uvloop", log_config=None))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1], ssl.create_default_context(cafile=str(certificate)), taken
+    server.should_exit = server.force_exit = True
+    thread.join(10)
+
+
+class TestWhole:
+    def ask(self, guarded, *paths: str, method: str = "GET", version: str = "1.1") -> bytes:
+        """What comes back for these requests, all sent at once; the last one ends the connection."""
+        port, trust, taken = guarded
+        taken.clear()
+        requests = [f"{method} {path} HTTP/{version}\r\nHost: localhost\r\n{'Connection: close' if path == paths[-1] else 'X: y'}\r\n\r\n" for path in paths]
+        with trust.wrap_socket(socket.create_connection(("127.0.0.1", port), 30), server_hostname="localhost") as sock:
+            sock.sendall("".join(requests).encode())
+            got = b""
+            while piece := sock.recv(1 << 20):
+                got += piece
+        return got
+
+    def test_goes_in_one_step_on_a_connection_that_is_kept(self, guarded):
+        got = self.ask(guarded, "/", "/large", "/", "/end")
+        assert guarded[2] == [True, True, True, False]
+        assert got.count(b"HTTP/1.1 200 OK\r\n") == 4 and got.count(b"date: ") == 4 and len(got) > len(BIG)
+        heads = [head for head in got.replace(BIG, b"").split(b"HTTP/1.1 ") if head]
+        assert all(head.endswith(b"\r\n\r\nok") or b"content-length: %d\r\n" % len(BIG) in head for head in heads)
+        assert b"connection: close" in heads[-1]
+
+    @pytest.mark.parametrize(("path", "method", "version"), [("/nothing", "GET", "1.1"), ("/", "HEAD", "1.1"), ("/", "GET", "1.0")])
+    def test_what_is_not_so_simple_goes_the_ordinary_way(self, guarded, path, method, version):
+        got = self.ask(guarded, path, "/end", method=method, version=version)
+        assert not guarded[2][0] and got.startswith(b"HTTP/1.1 20")
+
+    def test_a_header_that_must_not_be_sent_is_not(self, guarded):
+        got = self.ask(guarded, "/odd", "/end")
+        assert guarded[2][0] is False and got == b""  # the connection ends

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
 
+from lazward.contract.errors import ArmError
 from lazward.storage import tasks
 from lazward.storage.db import Database, DatabaseAway
 from lazward.storage.tables import metadata
@@ -96,7 +98,7 @@ class TestPostgresql:
 class TestSqlite:
     @pytest.fixture
     def db(self, tmp_path, monkeypatch) -> Iterator[Database]:
-        monkeypatch.setattr("lazward.storage.db._BUSY_MS", 50)
+        monkeypatch.setattr("lazward.storage.db.BUSY_MS", 50)
         made = Database(f"sqlite:///{tmp_path}/a.db", patience_s=0.3)
         metadata.create_all(made.engine)
         yield made
@@ -140,6 +142,112 @@ class TestSqlite:
     async def test_an_error_of_the_statement_is_none_of_that(self, db):
         with pytest.raises(sa.exc.OperationalError, match="no such table"):
             await db.read(lambda tx: tx.execute(sa.text("select * from nowhere")))
+
+
+class TestSmall:
+    """write_small(): on SQLite on the thread that asks, when it can."""
+
+    @pytest.fixture
+    def threads(self):
+        seen: list[str] = []
+
+        def note(tx, result=None):
+            seen.append(threading.current_thread().name)
+            return result
+
+        note.seen = seen
+        return note
+
+    async def test_is_done_at_once_when_nobody_else_writes(self, db, threads):
+        assert await db.write_small(threads, "answer") == "answer"
+        assert threads.seen == ["MainThread" if db.is_sqlite else "db-small-0"]
+
+    async def test_what_it_writes_is_there_and_wakes_who_is_to_be_woken(self, db, clock):
+        woken: list[str] = []
+        db.on_tasks = lambda: woken.append("tasks")
+
+        def write(tx):
+            tx.run_after_commit(lambda: woken.append("after"))
+            return tasks.enqueue(tx, "k", "s", {}, clock())
+
+        await db.write_small(write)
+        assert woken == ["after", "tasks"] and await db.read(count) == 1
+
+    async def test_undoes_what_raises(self, db, clock):
+        def refused(tx):
+            tasks.enqueue(tx, "k", "s", {}, clock())
+            raise ArmError(409, "Conflict", "no")
+
+        for _ in range(2):
+            with pytest.raises(ArmError):
+                await db.write_small(refused)
+        with pytest.raises(sa.exc.DBAPIError):
+            await db.write_small(lambda tx: tx.raw("insert into nowhere values (1)"))
+        assert await db.read(count) == 0
+        await db.write_small(tasks.enqueue, "k", "s", {}, clock())
+        assert await db.read(count) == 1
+
+    async def test_that_turns_out_to_be_large_is_begun_anew_elsewhere(self, db, threads, clock):
+        def write(tx):
+            threads(tx)
+            tasks.enqueue(tx, "k", "s", {}, clock())
+            tx.takes_a_while()
+
+        await db.write_small(write)
+        assert threads.seen == (["MainThread", "db-write-0"] if db.is_sqlite else ["db-small-0"])
+        assert await db.read(count) == 1
+
+    async def test_goes_with_the_others_while_somebody_writes(self, db, threads):
+        if not db.is_sqlite:
+            pytest.skip("has a thread of its own")
+        inside, go = threading.Event(), threading.Event()
+
+        def slow(tx):
+            inside.set()
+            assert go.wait(30)
+
+        other = asyncio.create_task(db.write(slow))
+        await asyncio.to_thread(inside.wait, 30)
+        small = asyncio.create_task(db.write_small(threads))
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(other, small)
+        assert threads.seen == ["db-write-0"]
+
+    async def test_waits_for_another_program_as_others_do(self, tmp_path, clock, threads):
+        db = Database(f"sqlite:///{tmp_path}/a.db", patience_s=60)
+        metadata.create_all(db.engine)
+        await db.write_small(threads)
+        other = sqlite3.connect(db.engine.url.database, isolation_level=None)
+        other.execute("begin immediate")
+        waiting = [asyncio.create_task(db.write_small(tasks.enqueue, "k", str(i), {}, clock())) for i in range(5)]
+        done, _ = await asyncio.wait(waiting, timeout=0.1)
+        assert not done
+        other.execute("rollback")
+        await asyncio.wait_for(asyncio.gather(*waiting), 60)
+        assert await db.read(count) == 5
+        await db.write_small(threads)
+        assert threads.seen == ["MainThread", "MainThread"]
+        other.close()
+        db.close()
+
+    async def test_the_log_is_taken_over_by_the_thread_that_may_wait(self, tmp_path, threads):
+        db = Database(f"sqlite:///{tmp_path}/a.db")
+        for _ in range(600):
+            await db.write_small(threads)
+        assert threads.seen.count("db-write-0") == 2 and threads.seen.count("MainThread") == 598
+        db.close()
+
+    async def test_that_waits_for_the_disk_is_nothing_for_this_thread(self, tmp_path, threads):
+        db = Database(f"sqlite:///{tmp_path}/a.db", synchronous="full")
+        await db.write_small(threads)
+        assert threads.seen == ["db-write-0"]
+        db.close()
+
+    async def test_an_answer_that_fails_when_it_is_fetched_is_an_error_of_the_database(self, db):
+        for write in (db.write, db.write_small):
+            with pytest.raises(sa.exc.DBAPIError):
+                await write(lambda tx: tx.raw("select 1 where cast(? as integer) / 0 > 0" if not tx.sqlite else "select json('{')", (1,) if not tx.sqlite else ()).fetchall())
 
 
 class TestPart:

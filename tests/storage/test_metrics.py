@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lazward.contract.mlflow import MlflowError
 from lazward.domain.tracking.names import Metric
-from lazward.storage import metric_history, metrics, run_search, tables
+from lazward.storage import metric_history, metrics, run_search, runs, tables
 from tests.storage.tracking_data import KEY, OTHER, make_run, make_workspaces, value
 
 INF = math.inf
@@ -188,3 +188,29 @@ class TestPlaces:
         for call in ((metric_history.steps, "r9", "system/"), (metric_history.places, "r9", "m", 0, 1)):
             with pytest.raises(MlflowError):
                 db.read_now(call[0], KEY, *call[1:])
+
+
+@pytest.mark.parametrize("values", [
+    [(1, 0, 0.5), (2, 1, 0.25)], [(2, 1, 0.5), (1, 0, 0.25)], [(1, 0, 0.5), (1, 0, 0.5)], [(1, 0, math.nan), (2, 1, -1.0)], [(1, 0, INF), (2, 1, math.nan)],
+])
+def test_one_value_is_written_as_a_batch_of_one(db, values):
+    make_run(db, "one")
+    make_run(db, "batch")
+    for at, step, number in values:
+        made = value("m", number, step=step, at=at)
+        db.write_now(metrics.log_one, KEY, "one", made)
+        db.write_now(metrics.log, KEY, "batch", [made])
+    for table in (tables.metric, tables.latest_metric):
+        columns = [column for column in table.c if column.name != "run"]
+        one, batch = (db.read_now(lambda tx, run=run: tx.execute(sa.select(*columns).where(table.c.run == runs.seq_of(tx, KEY, run)).order_by(*columns)).all()) for run in ("one", "batch"))  # noqa: B023
+        assert one == batch and one
+
+
+def test_one_value_for_what_is_not_there_or_in_the_bin(db):
+    with pytest.raises(MlflowError, match="not found"):
+        db.write_now(metrics.log_one, KEY, "nothing", value("m", 1.0))
+    with pytest.raises(MlflowError, match="m-x"):
+        db.write_now(metrics.log_one, KEY, "r1", Metric("m", 1, 0, 1.0, model="m-x"))
+    db.write_now(runs.delete, KEY, "r1", 1.0)
+    with pytest.raises(MlflowError, match="active"):
+        db.write_now(metrics.log_one, KEY, "r1", value("m", 1.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lazward.apps.chain import Context
@@ -50,11 +50,18 @@ class Call:
 
     async def write(self, fn: Callable[Concatenate[Tx, str, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same in a write transaction."""
+        return await self._written(self.ctx.db.write, fn, *args, **kwargs)
+
+    async def write_small(self, fn: Callable[Concatenate[Tx, str, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same of a few statements by key (Database.write_small)."""
+        return await self._written(self.ctx.db.write_small, fn, *args, **kwargs)
+
+    async def _written(self, write: Callable[..., Awaitable[T]], fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         try:
-            return await self.ctx.db.write(fn, self.key, *args, **kwargs)
+            return await write(fn, self.key, *args, **kwargs)
         except experiments.DefaultMissing:
-            await self.ctx.db.write(experiments.ensure_default, self.key, self.now)
-            return await self.ctx.db.write(fn, self.key, *args, **kwargs)
+            await write(experiments.ensure_default, self.key, self.now)
+            return await write(fn, self.key, *args, **kwargs)
 
     # ---- arguments ------------------------------------------------------------------------------------------------------
 

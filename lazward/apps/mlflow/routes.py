@@ -7,6 +7,7 @@ workspace whose name is unique; all of them see the same data. Only the artifact
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -118,11 +119,18 @@ async def _admit(ctx: Context, rpc: Rpc | None, args: Any, path: dict[str, str])
     action = f"{ML}/workspaces/{rpc.right if isinstance(rpc.right, str) else rpc.right(args)}"
     params = ctx.params
     if "sub" in params:
-        workspace = workspace_id(check_name(params["sub"], "subscriptionId"), check_name(params["group"], "resourceGroupName"), check_name(params["ws"], "workspace"))
-        await ctx.require(action, str(workspace))
+        workspace, scope = _named(params["sub"], params["group"], params["ws"])
+        await ctx.require(action, scope)
     else:
         workspace = await _only_of_name(ctx, action, params["ws"])
     return Call(ctx, workspace, "version" not in params, args, path), rpc.fn
+
+
+@functools.lru_cache(maxsize=1024)
+def _named(sub: str, group: str, ws: str) -> tuple[ResourceId, str]:
+    """The workspace of an address, and its id as text; remembered, since a client that trains says it thousands of times."""
+    workspace = workspace_id(check_name(sub, "subscriptionId"), check_name(group, "resourceGroupName"), check_name(ws, "workspace"))
+    return workspace, str(workspace)
 
 
 def _by_path(table: list[tuple[str, re.Pattern[str], Rpc]], method: str, rest: str) -> tuple[Rpc | None, dict[str, str]]:

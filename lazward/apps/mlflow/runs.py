@@ -25,6 +25,7 @@ MAX_RUNS = 50_000
 MAX_HISTORY = 25_000
 MAX_BULK_RUNS = 100
 MAX_HEARTBEATS = 1000
+_SMALL = 20  # values, params and tags of a batch that is written as a small one
 
 _QUALITIES = (
     "amused", "bold", "brave", "calm", "capable", "clever", "crisp", "fair", "fearless", "gentle", "grand", "honest", "kind", "lively", "mellow", "nimble",
@@ -58,7 +59,7 @@ async def create(call: Call) -> Json:
             run_watch.watch(tx, key, made[0].id, every, call.now)
         return made
 
-    run, experiment = await call.write(make)
+    run, experiment = await call.write_small(make)
     full = run_search.Full(run, experiment, [], [], sorted({**dict(tags), names.RUN_NAME: name}.items()), [])
     return {"run": shapes.run(call, full)}
 
@@ -78,7 +79,7 @@ async def update(call: Call) -> Json:
             run_watch.ended(tx, key, changed[0].id, call.now)
         return changed
 
-    run, experiment = await call.write(change)
+    run, experiment = await call.write_small(change)
     return {"run_info": shapes.run_info(call, run, experiment)}
 
 
@@ -96,12 +97,12 @@ async def heartbeat(call: Call) -> Json:
 
 
 async def delete(call: Call) -> Json:
-    await call.write(runs.delete, call.run_id(), call.now)
+    await call.write_small(runs.delete, call.run_id(), call.now)
     return {}
 
 
 async def restore(call: Call) -> Json:
-    await call.write(runs.restore, call.run_id())
+    await call.write_small(runs.restore, call.run_id())
     return {}
 
 
@@ -126,15 +127,15 @@ async def log_metric(call: Call) -> Json:
     if isinstance(call.args, names.PlainLogged):
         run_id = names.check_run_id(call.args.run_id or call.args.run_uuid)
         names.check_key(call.args.key)
-        await call.write(metrics.log, run_id, [names.plain_metric(call.args)])
+        await call.write_small(metrics.log_one, run_id, names.plain_metric(call.args))
         return {}
-    await call.write(metrics.log, call.run_id(), [names.check_metric(call.args)])
+    await call.write_small(metrics.log_one, call.run_id(), names.check_metric(call.args))
     return {}
 
 
 async def log_param(call: Call) -> Json:
     key, value = names.check_key(call.args.get("key")), names.check_value(call.args.get("value"))
-    await call.write(runs.log_param, call.run_id(), key, value)
+    await call.write_small(runs.log_param, call.run_id(), key, value)
     return {}
 
 
@@ -144,7 +145,8 @@ async def log_batch(call: Call) -> Json:
         names.check_batch(batch.metrics, batch.params, batch.tags)
         pairs = names.pairs(batch.params, "params")
         names.check_unique_params(pairs)
-        await call.write(metrics.log_batch, names.check_run_id(batch.run_id), names.plain_metrics(batch.metrics), pairs, names.pairs(batch.tags, "tags"))
+        write = call.write_small if len(batch.metrics) + len(pairs) + len(batch.tags) <= _SMALL else call.write
+        await write(metrics.log_batch, names.check_run_id(batch.run_id), names.plain_metrics(batch.metrics), pairs, names.pairs(batch.tags, "tags"))
         return {}
     raw, params, tags = call.items("metrics"), call.items("params"), call.items("tags")
     names.check_batch(raw, params, tags)
@@ -163,12 +165,12 @@ def batch_right(args: Any) -> str:
 
 async def set_tag(call: Call) -> Json:
     key, value = names.check_key(call.args.get("key")), names.check_value(call.args.get("value"))
-    await call.write(runs.set_tag, call.run_id(), key, value)
+    await call.write_small(runs.set_tag, call.run_id(), key, value)
     return {}
 
 
 async def delete_tag(call: Call) -> Json:
-    await call.write(runs.delete_tag, call.run_id(), call.required("key"))
+    await call.write_small(runs.delete_tag, call.run_id(), call.required("key"))
     return {}
 
 
