@@ -1,7 +1,7 @@
 """`lazward up` to a server that answers: `python -m bench.start`.
 
 On a fresh data dir (keys, certificates, database and first principal are made) and on a used one, in turn with a bare Python that imports
-the three largest libraries of the control plane. "all parts": `lazward up --detach` has returned: control plane, worker and gateway are ready.
+the three largest libraries of the control plane. "all parts": `lazward up --detach` has returned: control plane and worker are ready.
 """
 
 from __future__ import annotations

@@ -120,6 +120,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write(body)
         cycle.message_event.set()
         cycle.on_response()
+        del cycle.scope["extensions"]  # type: ignore[typeddict-item] - they lead back to the cycle: nothing but the collector would free it
         return True
 
     def send_400_response(self, msg: str) -> None:

@@ -37,7 +37,7 @@ def build_runtime(settings: Settings, db: Database) -> Runtime:
     master_key = load_master_key(settings)
     vault, authority = build_authority(settings, db, master_key)
     executor = LocalExecutor(layout.run / "launches")
-    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key, (settings.public_host,))
+    gateway = Gateway(layout.gateway, settings.host, settings.gateway_port, layout.server_certificate, layout.server_key, (settings.public_host,), on_demand=True)
     blobs = build_blobs(settings, db)
     return Runtime(
         db=db, blobs=blobs, executor=executor,

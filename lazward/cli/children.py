@@ -47,7 +47,7 @@ def children(settings: Settings, listener: Listener, environ: Mapping[str, str])
         ChildSpec("control", (*argv, "control"), env, layout.logs / "control.log", layout.root, control_ready, listener, serves_tls=True),
         ChildSpec("worker", (*argv, "worker"), env, layout.logs / "worker.log", layout.root, worker_ready),
         # Not serves_tls: Envoy watches the certificate's file and reads a renewed one without being started anew.
-        ChildSpec("gateway", gateway.argv(), env, layout.logs / "gateway.log", layout.root, gateway_ready, outlives=True),
+        ChildSpec("gateway", gateway.argv(), env, layout.logs / "gateway.log", layout.root, gateway_ready, outlives=True, wanted=gateway.wanted),
     ]
 
 

@@ -21,7 +21,7 @@ LISTEN_FD = "LAZWARD_LISTEN_FD"
 GOOD_PERIOD = 30.0  # seconds; one that ran this long starts again without delay
 MAX_DELAY = 30.0
 
-State = Literal["starting", "running", "waiting", "stopping", "stopped"]
+State = Literal["idle", "starting", "running", "waiting", "stopping", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class ChildSpec:
     """What to keep running. `env` is the whole environment. `ready` says whether the process of that pid does its work by now; it must
     answer within about a second and is asked again until it says yes (None: ready as soon as it has been started). `listener`: a socket to inherit, its number
     in LAZWARD_LISTEN_FD. `outlives`: goes on when the supervisor is killed and is adopted by the next one; the others end then.
-    `serves_tls`: must be started anew when the server certificate is renewed."""
+    `serves_tls`: must be started anew when the server certificate is renewed. `wanted`: says when there is something for it to do; it is
+    "idle" before that, and asked again and again (None: always)."""
 
     name: str
     argv: tuple[str, ...]
@@ -40,6 +41,7 @@ class ChildSpec:
     listener: Listener | None = None
     outlives: bool = False
     serves_tls: bool = False
+    wanted: Callable[[], bool] | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -57,7 +57,7 @@ def look(layout: Layout, now: float) -> dict[str, Any]:
         report["health"] = "ok"
     except client.NoHealth as error:
         report["health"] = str(error)
-    if report["health"] == "ok" and parts and all(part["state"] == "running" and part["alive"] for part in parts):
+    if report["health"] == "ok" and parts and all(part["state"] == "idle" or (part["state"] == "running" and part["alive"]) for part in parts):
         report["state"] = "running"
     return report
 

@@ -22,7 +22,7 @@ from lazward.cli import datadir, logs, processes
 from lazward.cli.part import ChildSpec, Part
 
 HOPELESS = 4  # failures in a row of a part that was never ready
-_READY_PAUSE, _IDLE_PAUSE = 0.05, 5.0
+_READY_PAUSE, _WANTED_PAUSE, _IDLE_PAUSE = 0.05, 0.2, 5.0
 _RENEWAL_EVERY = 6 * 3600.0
 
 
@@ -106,7 +106,10 @@ class Supervisor:
     def _start_due(self) -> None:
         now = time.monotonic()
         for part in self.parts:
-            if part.state == "stopped" or (part.state == "waiting" and part.due <= now):
+            if part.state in ("idle", "stopped") or (part.state == "waiting" and part.due <= now):
+                if part.spec.wanted is not None and not part.spec.wanted():
+                    part.state = "idle"
+                    continue
                 try:
                     part.start()
                 except (OSError, subprocess.SubprocessError) as error:
@@ -120,7 +123,7 @@ class Supervisor:
         for part in self.parts:
             if part.ask_ready():
                 self._tell(part, "ready")
-        if self._on_ready and all(part.state == "running" for part in self.parts):
+        if self._on_ready and all(part.state in ("idle", "running") for part in self.parts):
             call, self._on_ready = self._on_ready, None
             self._write()
             call()
@@ -153,6 +156,7 @@ class Supervisor:
         pauses = [_IDLE_PAUSE]
         pauses += [part.due - time.monotonic() for part in self.parts if part.state == "waiting"]
         pauses += [1.0 for part in self.parts if part.adopted and part.alive]
+        pauses += [_WANTED_PAUSE for part in self.parts if part.state == "idle"]
         return max(0.0, min(pauses))
 
     def _stop(self, wakeup: socket.socket) -> None:

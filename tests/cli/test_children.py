@@ -41,6 +41,10 @@ class TestChildren:
         (tmp_path / "run" / "worker.ready").write_text("42\n")
         assert worker.ready(42) and not worker.ready(41)
 
+    def test_the_gateway_alone_waits_until_there_is_something_for_it_to_do(self, specs):
+        assert [n for n, s in specs.items() if s.wanted] == ["gateway"]
+        assert not specs["gateway"].wanted()
+
     @pytest.mark.parametrize("name", ["control", "gateway"])
     def test_one_that_does_not_answer_is_not_ready(self, specs, name):
         assert not specs[name].ready(1)

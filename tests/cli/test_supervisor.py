@@ -165,6 +165,21 @@ class TestInThisProcess:
         assert said.index("a: ready") > said.index(f"a: started (pid {asked[0]})")
         assert said[-2:] == ["stopping", "stopped"]
 
+    def test_one_that_nobody_wants_yet_waits_and_is_no_fault(self, tmp_path):
+        wanted, said = tmp_path / "wanted", []
+
+        def say(line):
+            said.append(line)
+            if line.startswith("b: started"):
+                self.stop()
+
+        def ready():
+            assert [record["state"] for record in datadir.read_json(tmp_path / "parts.json")] == ["running", "idle"]
+            wanted.touch()
+
+        Supervisor([spec(tmp_path, "a", SLEEPER), spec(tmp_path, "b", SLEEPER, wanted=wanted.exists)], options(tmp_path), say, ready).run()
+        assert [line.split(" (")[0] for line in said] == ["a: started", "b: started", "stopping", "stopped"]
+
     @pytest.mark.parametrize("argv", [(sys.executable, "-c", "print('why'); raise SystemExit(9)"), ("/does/not/exist",)])
     def test_hopeless_is_said_with_the_reason(self, tmp_path, argv):
         reasons = []

@@ -127,7 +127,8 @@ def test_the_worker_together_with_the_job_and_its_keeper(server: Server, tmp_pat
 
 
 def test_the_supervisor_alone_and_all_parts_are_taken_over(server: Server):
-    gateway = server.pids()["gateway"]
+    server.client().put(server.path("onlineEndpoints/taken-over"), {"location": "local", "properties": {"authMode": "Key"}})  # with the first one comes the gateway
+    gateway = until(lambda: server.pids().get("gateway"), PATIENCE_S)
     server.kill("supervisor")
     server.up()
     assert server.pids()["gateway"] == gateway

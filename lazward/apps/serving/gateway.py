@@ -55,9 +55,10 @@ class DeploymentStatistics(msgspec.Struct, frozen=True):
 
 class Gateway:
     """`directory` is the gateway's own. `certificate` and `private_key` are PEM files; replaced ones are read again by Envoy
-    when they are moved into place. `names`: of hosts it answers under besides the loopback ones."""
+    when they are moved into place. `names`: of hosts it answers under besides the loopback ones. `on_demand`: somebody starts Envoy once
+    it is wanted(): it takes as much memory as the control plane, and most servers never have an endpoint."""
 
-    def __init__(self, directory: Path, host: str, port: int, certificate: Path, private_key: Path, names: tuple[str, ...] = ()) -> None:
+    def __init__(self, directory: Path, host: str, port: int, certificate: Path, private_key: Path, names: tuple[str, ...] = (), on_demand: bool = False) -> None:
         self.directory = directory.resolve()
         self.port = port
         self._listen = Listen(host, port, names)
@@ -70,6 +71,8 @@ class Gateway:
             certificate=str(certificate.resolve()),
             private_key=str(private_key.resolve()),
         )
+        self._wanted = self.directory / "wanted"
+        self._on_demand = on_demand
         self._lock = asyncio.Lock()
 
     @property
@@ -86,6 +89,14 @@ class Gateway:
         for name in ("cds", "rds", "lds"):
             if self._read(name) is None:
                 self._write(name, documents[name])
+        if self._read("rds") == documents["rds"]:
+            self._wanted.unlink(missing_ok=True)
+        else:
+            self._wanted.touch(0o600)
+
+    def wanted(self) -> bool:
+        """Whether there is an endpoint, or was one since prepare()."""
+        return self._wanted.exists()
 
     def argv(self, threads: int | None = None) -> tuple[str, ...]:
         """The command that runs Envoy in the foreground. `threads`: how many serve requests, by default up to four."""
@@ -125,6 +136,10 @@ class Gateway:
             if not running:
                 for name in ("cds", "rds", "lds"):
                     self._write(name, wanted[name])
+                if state.endpoints:
+                    self._wanted.touch(0o600)
+                    if self._on_demand:
+                        await self.wait_running(timeout_s)
                 return True
             await self._apply({"cds": _union(current["cds"], wanted["cds"])}, timeout_s)
             await self._apply({"lds": wanted["lds"]}, timeout_s)  # before routes, which may name new token rules

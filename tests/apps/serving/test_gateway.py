@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import subprocess
 import time
 
 import msgspec
@@ -10,8 +11,9 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-from lazward.apps.serving.gateway import GatewayError, parse_statistics
+from lazward.apps.serving.gateway import Gateway, GatewayError, parse_statistics
 from lazward.domain.serving import DeploymentState, TokenTrust, endpoint_token_claims
+from tests.apps.serving.conftest import free_port
 from tests.apps.serving.endpoints import BEARER, ECHO, KEYS, WAITING, endpoint, state
 from tests.execution.runtime.serve.processes import wait_for
 
@@ -287,3 +289,34 @@ def test_latencies_are_read_from_histograms():
     }
     (counts,) = parse_statistics(answer).values()
     assert (counts.requests, counts.succeeded, counts.p50_ms, counts.p95_ms, counts.p99_ms) == (7, 0, 1.5, 9, 20)
+
+
+async def test_it_is_wanted_from_the_first_endpoint_on(tmp_path, certificate):
+    gateway = Gateway(tmp_path / "gw", "127.0.0.1", free_port(), *certificate, on_demand=True)
+    gateway.prepare()
+    await gateway.update(state())
+    assert not gateway.wanted()
+    updating = asyncio.create_task(gateway.update(state(endpoint({}, {}))))
+    while not gateway.wanted():
+        await asyncio.sleep(0.01)
+    assert not updating.done()  # it answers once requests are taken
+    process = await asyncio.create_subprocess_exec(*gateway.argv(threads=1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert await updating is True and await gateway.running()
+        gateway.prepare()  # the next server keeps what was served
+        assert gateway.wanted()
+        await gateway.update(state())
+        assert gateway.wanted()
+        gateway.prepare()
+        assert not gateway.wanted()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def test_one_that_does_not_come_is_an_error(tmp_path, certificate):
+    gateway = Gateway(tmp_path / "gw", "127.0.0.1", free_port(), *certificate, on_demand=True)
+    gateway.prepare()
+    with pytest.raises(GatewayError, match="does not answer"):
+        await gateway.update(state(endpoint({}, {})), timeout_s=0.1)
+    assert gateway.wanted()  # it is started all the same, with what is in the files
