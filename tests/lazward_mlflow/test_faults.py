@@ -239,3 +239,26 @@ def test_off_means_off(world, network):
     assert "Connection refused" in text or "failed with exception" in text
     remote.kill()
     assert world.left() == []
+
+
+@pytest.mark.parametrize("fault", [REFUSE, BUSY, LOST])
+def test_traces(world, network, remote, fault):
+    """What was traced meanwhile is there once, with its spans, its run and what people thought of it."""
+    network(fault)
+    trace, run = remote.run(
+        "inner = mlflow.trace(lambda x: x * 2, name='inner')\n"
+        "asked = mlflow.trace(lambda x: inner(x) + 1, name='asked')\n"
+        f"with mlflow.start_run(run_name='traced-{fault}') as run: assert asked(3) == 7\n"
+        "mlflow.flush_trace_async_logging()\n"
+        "trace = mlflow.get_last_active_trace_id()\n"
+        "mlflow.set_trace_tag(trace, 'mood', 'good'); mlflow.log_feedback(trace_id=trace, name='right', value=True)\n"
+        "said = [trace, run.info.run_id]",
+    )
+    assert world.left()
+    network(PASS)
+    world.settled()
+    found = remote.run(
+        f"found = mlflow.search_traces(run_id={run!r}, return_type='list')\n"
+        "said = [[t.info.trace_id, t.info.tags.get('mood'), [a.name for a in t.info.assessments], sorted(s.name for s in t.data.spans), t.info.state.value] for t in found]",
+    )
+    assert found == [[trace, "good", ["right"], ["asked", "inner"], "OK"]]
