@@ -23,11 +23,12 @@ def identity(pid: int) -> str | None:
         return None
     if sys.platform == "linux":
         try:
-            # After the name, which is in parentheses and may hold anything: state is field 3, start time (clock ticks) field 22.
+            # After the name, which is in parentheses and may hold anything: state is field 3, threads field 20, start time (clock ticks)
+            # field 22. While other threads end, the first one is a zombie already and the files and sockets are still open.
             fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        return None if fields[0] in "ZX" else f"{_boot()}:{fields[19]}"
+        return None if fields[0] in "ZX" and int(fields[17]) <= 1 else f"{_boot()}:{fields[19]}"
     shown = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout.split(None, 1)
     return None if len(shown) < 2 or shown[0].startswith("Z") else shown[1].strip()
 

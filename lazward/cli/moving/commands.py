@@ -63,7 +63,7 @@ def export(
             blobs.close()
     for what, why in outgoing.skipped:
         progress(f"left out: {what}: {why}")
-    counted = ", ".join(f"{n} {kind}" for kind, n in totals.items() if n)
+    counted = ", ".join(f"{n} {kind}" for kind, n in totals.items() if n) or "nothing was logged yet"
     show(f"{file}: {counted}, {writer.files} files, {size(path.stat().st_size)}, in {time.monotonic() - began:.1f} s")
     return FAILED if outgoing.skipped else OK
 

@@ -77,6 +77,7 @@ def test_killed_in_the_middle_it_goes_on(server, tmp_path, capsys, wait_for):
 
 def test_export_says_what_it_wrote(server, tmp_path, capsys):
     file = tmp_path / "out.tar"
+    server.client().post(f"/mlflow/plain{server.workspace}/api/2.0/mlflow/experiments/create", {"name": "to be exported"})
     assert run(["export", str(file), "--data-dir", str(server.data_dir)]) == 0
     assert "experiments" in capsys.readouterr().out and file.stat().st_size > 0
     other = tmp_path / "other.tar"
