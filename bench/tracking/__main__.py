@@ -91,7 +91,7 @@ def of_database(label: str, servers: list[Tracker], quick: bool) -> list[Row]:
     whole = [s for s in servers if quick or not s.name.startswith("mlflow")]
     add(f"all {done} runs, in pages of 1000", {s.name: everything(s) for s in whole}, "s")
     aim = "under 300 ms"
-    add(f"1000 points of a curve of {points}", alternate({s.name: partial(chart, s) for s in servers}, 2 if quick else 5), "ms", aim)
+    add(f"1000 points of a curve of {points}", alternate({s.name: partial(chart, s) for s in servers if s is servers[0] or draws(s)}, 2 if quick else 5), "ms", aim)
     add("memory at the end", {s.name: [s.memory()] for s in servers}, "MiB", "under 200 MiB")
     return found
 
@@ -189,6 +189,15 @@ def everything(server: Tracker) -> list[float]:
         token = answer.get("next_page_token", "")
         if not token:
             return [total]
+
+
+def draws(server: Tracker) -> bool:
+    try:
+        chart(server)
+    except (RuntimeError, OSError) as error:
+        print(f"{server.name} does not draw the curve: {str(error)[-200:]}", file=sys.stderr)
+        return False
+    return True
 
 
 def chart(server: Tracker) -> float:
