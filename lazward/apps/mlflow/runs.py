@@ -145,16 +145,20 @@ async def log_batch(call: Call) -> Json:
         names.check_batch(batch.metrics, batch.params, batch.tags)
         pairs = names.pairs(batch.params, "params")
         names.check_unique_params(pairs)
-        write = call.write_small if len(batch.metrics) + len(pairs) + len(batch.tags) <= _SMALL else call.write
-        await write(metrics.log_batch, names.check_run_id(batch.run_id), names.plain_metrics(batch.metrics), pairs, names.pairs(batch.tags, "tags"))
+        await _write_batch(call, names.check_run_id(batch.run_id), names.plain_metrics(batch.metrics), pairs, names.pairs(batch.tags, "tags"))
         return {}
     raw, params, tags = call.items("metrics"), call.items("params"), call.items("tags")
     names.check_batch(raw, params, tags)
     checked = names.check_metrics(raw)
     pairs = names.pairs(params, "params")
     names.check_unique_params(pairs)
-    await call.write(metrics.log_batch, call.run_id(), checked, pairs, names.pairs(tags, "tags"))
+    await _write_batch(call, call.run_id(), checked, pairs, names.pairs(tags, "tags"))
     return {}
+
+
+async def _write_batch(call: Call, run_id: str, values: list[names.Metric], params: list[tuple[str, str]], tags: list[tuple[str, str]]) -> None:
+    write = call.write_small if len(values) + len(params) + len(tags) <= _SMALL else call.write
+    await write(metrics.log_batch, run_id, values, params, tags)
 
 
 def batch_right(args: Any) -> str:

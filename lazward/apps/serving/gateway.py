@@ -130,17 +130,17 @@ class Gateway:
         async with self._lock:
             wanted = envoy_config(state, self._listen, self._files)
             current = {name: self._read(name) for name in VERSIONS}
-            if all(current[name] == wanted[name] for name in VERSIONS):
-                return False
-            running = await self.running()
-            if not running:
-                for name in ("cds", "rds", "lds"):
+            changed = any(current[name] != wanted[name] for name in VERSIONS)
+            if not await self.running():
+                for name in ("cds", "rds", "lds") if changed else ():
                     self._write(name, wanted[name])
                 if state.endpoints:
                     self._wanted.touch(0o600)
-                    if self._on_demand:
+                    if self._on_demand:  # also when only the files are right: whoever tries again learns whether it is there by now
                         await self.wait_running(timeout_s)
-                return True
+                return changed
+            if not changed:
+                return False
             await self._apply({"cds": _union(current["cds"], wanted["cds"])}, timeout_s)
             await self._apply({"lds": wanted["lds"]}, timeout_s)  # before routes, which may name new token rules
             await self._apply({"rds": wanted["rds"]}, timeout_s)

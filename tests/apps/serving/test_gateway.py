@@ -317,6 +317,7 @@ async def test_it_is_wanted_from_the_first_endpoint_on(tmp_path, certificate):
 async def test_one_that_does_not_come_is_an_error(tmp_path, certificate):
     gateway = Gateway(tmp_path / "gw", "127.0.0.1", free_port(), *certificate, on_demand=True)
     gateway.prepare()
-    with pytest.raises(GatewayError, match="does not answer"):
-        await gateway.update(state(endpoint({}, {})), timeout_s=0.1)
+    for _ in range(2):  # the second time the files are right already
+        with pytest.raises(GatewayError, match="does not answer"):
+            await gateway.update(state(endpoint({}, {})), timeout_s=0.1)
     assert gateway.wanted()  # it is started all the same, with what is in the files
