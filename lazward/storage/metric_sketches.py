@@ -19,8 +19,8 @@ SPAN = 4096  # values in a sketch, about: values of one time are not parted
 STRETCHES = 64  # of which a sketch keeps the extremes
 EXACT = 65_536  # a chart of fewer values is made from the values themselves
 
-_TAIL = "SELECT at, step, value, nan FROM metric WHERE run = ? AND key = ? AND at > ? ORDER BY at, step, value, nan"
-_SPAN = f"{_TAIL} LIMIT ?"
+_SPAN = "SELECT at, step, value, nan FROM metric WHERE run = ? AND key = ? AND at > ? ORDER BY at, step, value, nan LIMIT ?"
+_BEHIND = "SELECT at, step, value, nan FROM metric WHERE run = ? AND key = ? AND (at, step, value, nan) > (?, ?, ?, ?) ORDER BY at, step, value, nan LIMIT ?"
 _BETWEEN = "SELECT at, step, value, nan FROM metric WHERE run = ? AND key = ? AND at > ? AND at <= ? ORDER BY at, step, value, nan"
 _INSERT = "INSERT INTO metric_sketch (run, key, upto, count, low_step, high_step, points) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ALL = "SELECT upto, count, low_step, high_step, points FROM metric_sketch WHERE run = ? AND key = ? ORDER BY upto"
@@ -52,12 +52,8 @@ def extend(tx: Tx, run: int, key: str, sketched: int) -> tuple[int, int]:
             return sketched, 0
         rows = tx.raw(_BETWEEN, (run, key, sketched, beyond)).fetchall()
     upto = rows[-1][0]
-    points = [rows[0]]
-    for at in range(STRETCHES):
-        points += extremes(rows[at * len(rows) // STRETCHES : (at + 1) * len(rows) // STRETCHES])
-    points.append(rows[-1])
     steps = [row[1] for row in rows]
-    packed = msgspec.msgpack.encode([(at, step, value, bool(nan)) for at, step, value, nan in dict.fromkeys(points)])
+    packed = msgspec.msgpack.encode([(at, step, value, bool(nan)) for at, step, value, nan in _points(rows)])
     tx.raw(_INSERT, (run, key, upto, len(rows), min(steps), max(steps), packed))
     return upto, len(rows)
 
@@ -73,5 +69,30 @@ def curve(tx: Tx, run: int, key: str, first: int, last: int) -> list[Row]:
     exact = sum(count for _, _, count, _ in wanted) <= EXACT
     for after, upto, _, points in wanted:
         out += tx.raw(_BETWEEN, (run, key, after, upto)).fetchall() if exact else msgspec.msgpack.decode(points, type=list[Row])
-    out += tx.raw(_TAIL, (run, key, before)).fetchall()
-    return [row for row in out if first <= row[1] <= last]
+    return [row for row in out if first <= row[1] <= last] + _tail(tx, run, key, before, first, last)
+
+
+def _tail(tx: Tx, run: int, key: str, after: int, first: int, last: int) -> list[Row]:
+    """What is not sketched yet (a late value unmakes sketches): all of it, or the points that sketches of it would have. A few thousand
+    rows at a time, so that no chart holds a long curve."""
+    spans: list[list[Row]] = []
+    held = 0
+    rows: list[Row] = tx.raw(_SPAN, (run, key, after, SPAN)).fetchall()
+    while rows:
+        mine = [row for row in rows if first <= row[1] <= last]
+        held += len(mine)
+        spans.append(mine)
+        if held > EXACT:  # more than are drawn as they are
+            spans = [_points(span) if len(span) > 3 * STRETCHES + 2 else span for span in spans]
+        rows = tx.raw(_BEHIND, (run, key, *rows[-1], SPAN)).fetchall() if len(rows) == SPAN else []
+    return [row for span in spans for row in span]
+
+
+def _points(rows: list[Row]) -> list[Row]:
+    """The first, the last, and the extremes of every stretch between them."""
+    if not rows:
+        return []
+    found = [rows[0]]
+    for at in range(STRETCHES):
+        found += extremes(rows[at * len(rows) // STRETCHES : (at + 1) * len(rows) // STRETCHES])
+    return list(dict.fromkeys([*found, rows[-1]]))

@@ -73,6 +73,19 @@ def test_a_value_that_comes_late_is_drawn_too(db):
     assert -7.0 in [row[2] for row in curve(db)]
 
 
+@pytest.mark.parametrize("moments", [1, 2000], ids=["all of one moment", "each of its own"])
+def test_what_is_not_sketched_is_never_held_whole(db, monkeypatch, moments):
+    with monkeypatch.context() as without:
+        without.setattr(metrics, "_SPANS", 0)
+        log(db, [value("m", 99.0 if i == 777 else float(i % 7), step=i, at=i % moments) for i in range(2000)])
+    assert db.read_now(sketches) == []
+    points = curve(db)
+    assert len(points) < 1000 and points == sorted(points)
+    assert points[0][:2] == (0, 0) and points[-1][1] == 1999 and 99.0 in [row[2] for row in points]
+    assert [row[1] for row in curve(db, 100, 150)] == list(range(100, 151)), "few of them are drawn as they are"
+    assert curve(db, 5000, 6000) == []
+
+
 def test_thousands_of_one_moment_are_one_sketch_and_only_when_they_are_over(db):
     log(db, [value("m", float(i), step=i, at=7) for i in range(500)])
     assert db.read_now(sketches) == []
