@@ -44,6 +44,10 @@ _STATUS = sa.update(t).where(t.c.workspace == sa.bindparam("of"), t.c.id == sa.b
 _RUNNING = _STATUS.values(
     status=sa.bindparam("status"), ended=None, started=sa.case((t.c.status == SCHEDULED, sa.bindparam("now")), else_=t.c.started)
 )
+_RUN_AND_PARAM = (
+    "SELECT r.seq, r.stage, p.value FROM run r JOIN resource w ON w.key = r.workspace LEFT JOIN param p ON p.run = r.seq AND p.key = ? "
+    "WHERE r.workspace = ? AND r.id = ?"
+)
 _INSERT = (
     'INSERT INTO run (workspace, id, experiment, name, status, stage, is_job, "user", parent, started) VALUES (?, ?, ?, ?, ?, \'active\', ?, ?, ?, ?) '
     "ON CONFLICT DO NOTHING RETURNING seq"
@@ -232,7 +236,12 @@ def log_params(tx: Tx, seq: int, id_: str, params: Sequence[tuple[str, str]]) ->
 
 
 def log_param(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
-    log_params(tx, writable(tx, key, id_), id_, [(name, value)])
+    """log_params() of one, with a statement less."""
+    found = tx.raw(_RUN_AND_PARAM, (name, key, id_)).fetchone()
+    if found is None or found[1] != "active" or found[2] not in (None, value):
+        log_params(tx, writable(tx, key, id_), id_, [(name, value)])  # tells what is wrong
+    elif found[2] is None:
+        tx.raw(_PARAMS, (found[0], name, value))
 
 
 def set_tags(tx: Tx, workspace: str, run_id: str, tags: dict[str, str], now: float) -> None:
