@@ -92,6 +92,7 @@ ELSEWHERE = {
     "apps/mlflow/calls.py": "tests/apps/mlflow/test_routes.py",
     "apps/mlflow/calls_traces.py": "tests/apps/mlflow/test_routes.py",
     "apps/mlflow/calls_genai.py": "tests/apps/mlflow/test_routes.py",
+    "apps/mlflow/mcp_endpoints.py": "tests/apps/mlflow/test_mcp_servers.py",
     "apps/mlflow/models_port.py": "tests/apps/mlflow/test_registry.py",
     "apps/registry_access.py": "tests/apps/mlflow/test_registry.py",
     "apps/services.py": "tests/control_plane.py",
@@ -181,6 +182,7 @@ ELSEWHERE = {
     "storage/moving/write.py": "tests/cli/moving/test_intake.py",
     "storage/trace_rows.py": "tests/storage/test_traces.py",
     "storage/genai_tables.py": "tests/storage/test_schema.py",
+    "storage/mcp_endpoints.py": "tests/storage/test_mcp_servers.py",
     "storage/metric_history.py": "tests/storage/test_metrics.py",
     "storage/migrations/env.py": "tests/cli/test_up.py",
     "storage/migrations/versions/0001_first.py": "tests/storage/test_schema.py",
@@ -188,6 +190,7 @@ ELSEWHERE = {
     "storage/migrations/versions/0003_metric_sketch.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0004_traces.py": "tests/storage/test_schema.py",
     "storage/migrations/versions/0005_genai.py": "tests/storage/test_schema.py",
+    "storage/migrations/versions/0006_mcp.py": "tests/storage/test_schema.py",
     "storage/tables.py": "tests/storage/test_access.py",
 }
 

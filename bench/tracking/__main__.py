@@ -1,13 +1,13 @@
 """Lazward's tracking beside MLflow's own server and FastTrackML, all in one run on one machine: `python -m bench.tracking`.
 
 Each server runs on SQLite and on PostgreSQL, started as its makers say. Lazward is asked over TLS with a token, which it checks, the
-others over plain HTTP by anybody. Writes: one client on a kept connection (and sixteen), servers in turn. Searches: the first page of
+others over plain HTTP by anybody. Servers have their turns one after the other; meanwhile the processes of the others are stopped, since
+MLflow's are never idle. Writes: one client on a kept connection (and sixteen). Searches: the first page of
 100 runs, without a filter, and with one over a metric and a param ordered by the metric; a page of 1000; then all of them. The chart: at
 most 1000 points of a curve of a million, by the call each server's own charts make. Memory: all processes of a server, what several
-share counted once, after all of the above. Runs that are searched are written into the tables by SQL, the same for all.
+share counted once, after all of the above (of the peers before the chart). Runs that are searched are written into the tables by SQL, the same for all.
 
-BENCH_TRACKING=sqlite or postgresql runs one half; BENCH_PEERS=mlflow,fasttrackml names the peers that are wanted;
-BENCH_LEAN=1 runs MLflow with one worker and without its job runners, which its users do not get unless they know.
+BENCH_TRACKING=sqlite or postgresql runs one half; BENCH_PEERS=mlflow,fasttrackml names the peers that are wanted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from bench.measure import Row, alternate, main
+from bench.measure import Row, main
 from bench.own_environment import own_environment
 from bench.tracking.fill import BEGAN_MS, CURVE, fill, run_id
 from bench.tracking.servers import Tracker, fasttrackml, lazward, mlflow, postgres_databases
@@ -52,7 +52,7 @@ def rows(quick: bool) -> list[Row]:
                 if "fasttrackml" in pythons:
                     servers.append(stack.enter_context(fasttrackml(pythons["fasttrackml"], urls.get("fasttrackml", ""))))
                 if "mlflow" in pythons:
-                    servers.append(stack.enter_context(mlflow(pythons["mlflow"], urls.get("mlflow", ""), lean="BENCH_LEAN" in os.environ)))
+                    servers.append(stack.enter_context(mlflow(pythons["mlflow"], urls.get("mlflow", ""))))
                 found += of_database("SQLite" if database == "sqlite" else "PostgreSQL", servers, quick)
     return found
 
@@ -70,39 +70,59 @@ def of_database(label: str, servers: list[Tracker], quick: bool) -> list[Row]:
     add("start to the first answer", {s.name: [s.started] for s in servers}, "s")
     seconds, rounds = (0.3, 1) if quick else (2.0, 3)
     for server in servers:
-        answer = server.call("POST", "/api/2.0/mlflow/experiments/create", b'{"name": "written by the benchmark"}')
-        server.written = json.loads(answer)["experiment_id"]
+        with server.turn():
+            answer = server.call("POST", "/api/2.0/mlflow/experiments/create", b'{"name": "written by the benchmark"}')
+            server.written = json.loads(answer)["experiment_id"]
     for what, make in WRITES.items():
         for clients in (1, 16):
-            cases: dict[str, Callable[[], float]] = {}
-            for server in servers:
-                cases[server.name] = partial(writing, server, clients, make(server), seconds)
             name = f"{what}, {clients} client{'s' if clients > 1 else ''}"
-            add(name, alternate(cases, rounds), "/s", "3x FastTrackML, 50x mlflow" if clients == 1 else "")
+            add(name, in_turn(servers, partial(writing, clients, make, {}, seconds), rounds), "/s", "3x FastTrackML, 50x mlflow" if clients == 1 else "")
     done = 0
     points = 20_000 if quick else 1_000_000
     for count in (1500, 3000) if quick else (10_000, 100_000):
         for server in servers:
-            fill(server, done, count - done, points if done else 0)
+            with server.turn():
+                fill(server, done, count - done, points if done else 0)
         for what, body in SEARCHES.items():
             aim = "faster than both" if count < 100_000 or what != "a page of 1000 runs" else "faster than both, under 200 ms"
-            add(f"{what} of {count}", alternate({s.name: partial(search, s, body) for s in servers}, 2 if quick else 7), "ms", aim)
+            add(f"{what} of {count}", in_turn(servers, partial(search, body), 2 if quick else 7), "ms", aim)
         done = count
     whole = [s for s in servers if quick or not s.name.startswith("mlflow")]
-    add(f"all {done} runs, in pages of 1000", {s.name: everything(s) for s in whole}, "s")
-    aim = "under 300 ms"
-    add(f"1000 points of a curve of {points}", alternate({s.name: partial(chart, s) for s in servers if s is servers[0] or draws(s)}, 2 if quick else 5), "ms", aim)
-    add("memory at the end", {s.name: [s.memory()] for s in servers}, "MiB", "under 200 MiB")
+    add(f"all {done} runs, in pages of 1000", in_turn(whole, everything, 1), "s")
+    memory = {s.name: [s.memory()] for s in servers}  # before the curve, of which FastTrackML 0.6.0 dies
+    add(f"1000 points of a curve of {points}", in_turn(servers, chart, 2 if quick else 5), "ms", "under 300 ms")
+    memory[servers[0].name] = [servers[0].memory()]
+    add("memory at the end", memory, "MiB", "under 200 MiB")
+    return found
+
+
+def in_turn(servers: list[Tracker], measure: Callable[[Tracker], float], rounds: int) -> dict[str, list[float]]:
+    """What each server measures, by its name; nothing of a peer that cannot do it."""
+    found: dict[str, list[float]] = {server.name: [] for server in servers}
+    able = list(servers)
+    for _ in range(rounds):
+        for server in list(able):
+            try:
+                with server.turn():
+                    found[server.name].append(measure(server))
+            except (RuntimeError, OSError) as error:
+                if server is servers[0]:
+                    raise
+                print(f"{server.name} cannot: {str(error)[-300:]}", file=sys.stderr)
+                able.remove(server)
+                found[server.name] = []
     return found
 
 
 # ---- writes ---------------------------------------------------------------------------------------------------------------
 
 
-def writing(server: Tracker, clients: int, requests: Iterator[bytes], seconds: float) -> float:
-    """Answers a second. On connections made for it: FastTrackML ends those that rest while another server has its turn."""
+def writing(clients: int, make: Callable[[Tracker], Iterator[bytes]], requests: dict[str, Iterator[bytes]], seconds: float, server: Tracker) -> float:
+    """Answers a second. requests: by server, made at its first turn. On connections of their own: FastTrackML ends those that rest for long."""
+    if server.name not in requests:
+        requests[server.name] = make(server)
     with contextlib.ExitStack() as stack:
-        return rate([stack.enter_context(contextlib.closing(server.connect())) for _ in range(clients)], requests, seconds)
+        return rate([stack.enter_context(contextlib.closing(server.connect())) for _ in range(clients)], requests[server.name], seconds)
 
 
 RUNS = 16  # that clients log to, one after the other (FastTrackML on PostgreSQL dies of deadlocks when they share one)
@@ -168,7 +188,7 @@ def _search(server: Tracker, body: dict) -> tuple[float, dict]:
         connection.close()
 
 
-def search(server: Tracker, body: dict) -> float:
+def search(body: dict, server: Tracker) -> float:
     took, answer = _search(server, body)
     wanted = body["max_results"]
     assert "filter" in body or len(answer["runs"]) == wanted, (server.name, len(answer["runs"]))
@@ -176,28 +196,15 @@ def search(server: Tracker, body: dict) -> float:
     return took
 
 
-def everything(server: Tracker) -> list[float]:
-    """Seconds for every page of 1000; nothing for a server that refuses its own token on the way (FastTrackML 0.6.0 after 10,000)."""
+def everything(server: Tracker) -> float:
+    """Seconds for every page of 1000 (FastTrackML 0.6.0 refuses its own token after 10,000)."""
     total, token = 0.0, ""
     while True:
-        try:
-            took, answer = _search(server, {"max_results": 1000, **({"page_token": token} if token else {})})
-        except RuntimeError as error:
-            print(f"{server.name} does not list all runs: {str(error)[-200:]}", file=sys.stderr)
-            return []
+        took, answer = _search(server, {"max_results": 1000, **({"page_token": token} if token else {})})
         total += took / 1000
         token = answer.get("next_page_token", "")
         if not token:
-            return [total]
-
-
-def draws(server: Tracker) -> bool:
-    try:
-        chart(server)
-    except (RuntimeError, OSError) as error:
-        print(f"{server.name} does not draw the curve: {str(error)[-200:]}", file=sys.stderr)
-        return False
-    return True
+            return total
 
 
 def chart(server: Tracker) -> float:

@@ -49,6 +49,11 @@ class Tracker(abc.ABC):
         finally:
             connection.close()
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """While it is asked for something."""
+        yield
+
     @abc.abstractmethod
     def pids(self) -> set[int]:
         """All its processes."""
@@ -103,7 +108,22 @@ class Peer(Tracker):
     def pids(self) -> set[int]:
         return descendants({self.process.pid})
 
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        self._signal(signal.SIGCONT)
+        try:
+            self.call("GET", "/health")  # not before it is up again
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, which: signal.Signals) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, which)
+
     def stop(self) -> None:
+        self._signal(signal.SIGCONT)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         try:
@@ -142,17 +162,15 @@ def lazward(postgres: str) -> Iterator[Lazward]:
 
 
 @contextlib.contextmanager
-def mlflow(python: Path, postgres: str, *, lean: bool = False) -> Iterator[Peer]:
-    """lean: one worker, without its job runners, which take most of the processor and the memory; not what its users get unless they know."""
+def mlflow(python: Path, postgres: str) -> Iterator[Peer]:
     folder, port = Path(tempfile.mkdtemp(prefix="mlf")), free_port()
     database = postgres.replace("postgresql://", "postgresql+psycopg2://") or f"sqlite:///{folder}/mlflow.db"
     command = [
         str(python.parent / "mlflow"), "server", "--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1",
-        "--port", str(port), *(["--workers", "1"] if lean else []),
+        "--port", str(port),
     ]
-    more = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"} if lean else {}
-    environ = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{python.parent}:{os.environ['PATH']}", **more}
-    with _running(Peer("mlflow server, lean" if lean else "mlflow server", command, port, database, environ), folder) as peer:
+    environ = {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    with _running(Peer("mlflow server", command, port, database, environ), folder) as peer:
         yield peer
 
 

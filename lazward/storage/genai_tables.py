@@ -1,5 +1,5 @@
 """Tables of what MLflow keeps beside runs and models (ADR-0026): evaluation datasets, scorers, label schemas, review queues, issues,
-webhooks. Times are unix seconds, whole milliseconds of them, for that is what clients compare."""
+webhooks, MCP servers. Times are unix seconds, whole milliseconds of them, for that is what clients compare."""
 
 from __future__ import annotations
 
@@ -150,13 +150,65 @@ webhook = _table(
     sa.Index("webhook_id", "workspace", "id", unique=True),
 )
 
+mcp_server = _table(
+    "mcp_server",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("workspace", S, nullable=False),
+    C("id", S, nullable=False),  # its name
+    C("display_name", S),
+    C("description", S),  # null = that of its latest version
+    C("icons", Json),  # null = those of its latest version
+    C("tags", Json, nullable=False),
+    C("aliases", Json, nullable=False),  # alias -> version
+    C("created", F, nullable=False),
+    C("updated", F, nullable=False),
+    C("created_by", S),
+    C("updated_by", S),
+    sa.Index("mcp_server_id", "workspace", "id", unique=True),
+)
+mcp_version = _table(
+    "mcp_version",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("server", Seq, nullable=False),  # mcp_server.seq
+    C("version", S, nullable=False),
+    C("status", S, nullable=False),  # draft | active | deprecated | deleted: nobody gets that version again
+    C("doc", S, nullable=False),  # JSON text: its server.json, in the order it came
+    C("tools", S),  # JSON text
+    C("connect_options", Json),
+    C("source", S),
+    C("tags", Json, nullable=False),
+    C("created", F, nullable=False),
+    C("updated", F, nullable=False),
+    C("created_by", S),
+    C("updated_by", S),
+    sa.Index("mcp_version_once", "server", "version", unique=True),
+)
+mcp_endpoint = _table(
+    "mcp_endpoint",
+    C("seq", Seq, primary_key=True, autoincrement=True),
+    C("server", Seq, nullable=False),
+    C("id", S, nullable=False),  # ae-...
+    C("url", S, nullable=False),
+    C("transport", S, nullable=False),
+    C("version", S),  # one of these two
+    C("alias", S),
+    C("created", F, nullable=False),
+    C("updated", F, nullable=False),
+    C("created_by", S),
+    C("updated_by", S),
+    sa.Index("mcp_endpoint_once", "server", "id", unique=True),
+)
+
+MCP_TABLES = (mcp_server, mcp_version, mcp_endpoint)
 TABLES = (
     eval_dataset, eval_dataset_experiment, eval_record, scorer, scorer_version, label_schema, review_queue, review_queue_user, review_queue_item, issue, webhook,
+    *MCP_TABLES,
 )
 # (table, column that points at another table's seq, that table): deleted before what they point at.
 PARTS = (
     (eval_record, "dataset", eval_dataset), (eval_dataset_experiment, "dataset", eval_dataset), (scorer_version, "scorer", scorer),
     (review_queue_user, "queue", review_queue), (review_queue_item, "queue", review_queue),
+    (mcp_version, "server", mcp_server), (mcp_endpoint, "server", mcp_server),
 )
 OF_EXPERIMENTS = (scorer, label_schema, review_queue, issue)
-WHOLES = (eval_dataset, scorer, label_schema, review_queue, issue, webhook)
+WHOLES = (eval_dataset, scorer, label_schema, review_queue, issue, webhook, mcp_server)

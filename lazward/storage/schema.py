@@ -10,7 +10,7 @@ from lazward.storage import genai_tables  # noqa: F401 - adds its tables to the 
 from lazward.storage.db import Database
 from lazward.storage.tables import metadata
 
-HEAD = "0005"  # the newest revision in migrations/versions; a test compares
+HEAD = "0006"  # the newest revision in migrations/versions; a test compares
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 

@@ -19,6 +19,7 @@ from lazward.domain import rbac
 from lazward.domain.commands import Value, render
 from lazward.domain.durations import parse_duration
 from lazward.domain.environments import translate
+from lazward.domain.genai import mcp
 from lazward.domain.package_set import EnvironmentSpec
 from lazward.domain.resource import _same
 from lazward.domain.tracking import names
@@ -77,6 +78,8 @@ def readers() -> Iterator[tuple[str, Callable[[str], Any]]]:
     yield "times", lambda text: parse_time(text)
     yield "durations", lambda text: parse_duration(text, "x")
     yield "commands", lambda text: render(text[:20_000], {"a": Value("x" * 100)}, {})
+    yield "semantic versions", lambda text: mcp.precedence(f"1.0.0-{text[:120]}")
+    yield "names of MCP servers", lambda text: mcp.check_name(f"com.example/{text[:240]}")
     yield "keys and ids", lambda text: (names.is_key(text), names.check_location(text), names.check_run_id(text))
     yield "model sources", lambda text: [form.fullmatch(text[:4096]) for form in (model_sources._PROXIED, model_sources._RUNS, model_sources._MODEL, model_sources._VERSION, model_sources._PLUGIN, model_sources._UPLOADED)]
     yield "yaml compared", lambda text: _same("\n" + text[:10_000], text[:10_000] + "\n")

@@ -10,6 +10,8 @@ from lazward.storage import (
     experiments,
     issues,
     label_schemas,
+    mcp_endpoints,
+    mcp_servers,
     review_items,
     review_queues,
     runs,
@@ -38,6 +40,9 @@ def fill(db, key: str, experiment: str) -> str:
     db.write_now(review_items.add, key, queue, ["tr-1"], NOW)
     db.write_now(issues.create, key, experiment, "i", "d", "pending", None, [], [], None, None, NOW)
     db.write_now(webhooks.create, key, Vault(b"k" * 32), "w", "https://a.example", ["prompt.created"], None, "", "ACTIVE", NOW)
+    name = f"com.example/s{experiment[:8]}"
+    db.write_now(mcp_servers.create_version, key, {"name": name, "version": "1.0.0"}, "draft", None, None, None, "me", NOW)
+    db.write_now(mcp_endpoints.create, key, name, "u", "sse", None, "latest", "me", NOW)
     return dataset
 
 

@@ -37,6 +37,9 @@ DIFFERENCES = (
     "a listed scorer shows the number of its experiment where that is a guid",
     "scorers with code of their own (`@scorer`) are refused, as by MLflow's server unless it is told otherwise; a sample rate above 0 is 501",
     "owners of review queues and who ended a review are who the token says",
+    "versions of MCP servers can be ordered by version, which MLflow's server means to do and refuses; one that is deleted is an unknown one (404) to all calls",
+    "icons of MCP servers have https addresses, which are not looked up",
+    "MLflow's workspaces are refused as by its server started without them, but with 501 instead of 503, which clients repeat",
     "webhooks follow no redirect, are called at the address that was judged, and are tried again for two hours, after a restart too; a tag or alias that is set to what it was is no event",
 )
 

@@ -8,7 +8,6 @@ _UNBUILT: list[tuple[re.Pattern[str], str]] = [(re.compile(pattern), reason) for
     (r"gateway(-proxy)?(/.*)?", "this server is no gateway to language models: clients call the models themselves"),
     (r"prompt-optimization(/.*)?", "prompts are not optimized by the server: mlflow.genai.optimize_prompts does it in the client"),
     (r"workspaces(/.*)?", "workspaces of MLflow's kind are not known: each workspace of this server has an address of its own"),
-    (r"mcp-servers(/.*)?", "there is no registry of MCP servers"),
     (r"(scorer|issues|genai/evaluate)/invoke", "the server runs no scorers: mlflow.genai.evaluate does it in the client"),
     (r"graphql", "MLflow's own pages ask by GraphQL; clients do not"),
     (r"assistant(/.*)?|demo/.*|ui-telemetry|runs/create-promptlab-run", "that is of MLflow's own pages, which this server does not show"),

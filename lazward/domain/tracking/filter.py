@@ -18,6 +18,7 @@ from lazward.domain.tracking import patterns
 MAX_LENGTH, MAX_CLAUSES, MAX_DEPTH, MAX_PATTERN = 100_000, 100, 20, 1000
 
 STRING_OPS = frozenset({"=", "!=", "LIKE", "ILIKE", "IN"})
+_EQUAL = frozenset({"="})
 NUMBER_OPS = frozenset({"=", "!=", "<", "<=", ">", ">="})
 
 
@@ -55,7 +56,8 @@ class Order(msgspec.Struct, frozen=True):
 
 class Grammar(msgspec.Struct, frozen=True):
     """What may be searched: attribute spelling -> name; which of the names are times or numbers; entities beside attributes, and how they
-    are written; what strings are compared by. free: entities whose values are strings or numbers, as they are compared."""
+    are written; what strings are compared by. free: entities whose values are strings or numbers, as they are compared. ordered: attributes
+    that are strings, and have an order of their own. flags: attributes that are only 'true' or 'false'."""
 
     attributes: dict[str, str]
     numbers: frozenset[str]
@@ -63,6 +65,8 @@ class Grammar(msgspec.Struct, frozen=True):
     entities: dict[str, str] = msgspec.field(default_factory=lambda: _ENTITIES)
     strings: frozenset[str] = STRING_OPS
     free: frozenset[str] = frozenset()
+    ordered: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
 
 
 _ENTITIES = {
@@ -122,7 +126,7 @@ TRACES = Grammar(
 _KEYS = {"dataset": ("name", "digest", "context"), "span": ("name", "type", "status", "content"), "issue": ("id",)}
 # What is compared in few ways only.
 _ONLY = {
-    ("attribute", "prompt"): frozenset({"="}), ("issue", "id"): frozenset({"="}), ("attribute", "text"): frozenset({"LIKE", "ILIKE"}),
+    ("attribute", "prompt"): _EQUAL, ("issue", "id"): _EQUAL, ("attribute", "text"): frozenset({"LIKE", "ILIKE"}),
     ("span", "content"): frozenset({"LIKE", "ILIKE"}),
 }
 
@@ -268,15 +272,18 @@ def _comparison(tokens: _Tokens, grammar: Grammar) -> Node:
     free = kind in grammar.free
     if free:
         numeric = op in ("<", "<=", ">", ">=", "BETWEEN") or (op in ("=", "!=") and tokens.peek()[0] == "number")
-    if op == "BETWEEN" and numeric:
+    ordered, flag = kind == "attribute" and key in grammar.ordered, kind == "attribute" and key in grammar.flags
+    if op == "BETWEEN" and (numeric or ordered):
         low = _value(tokens, kind, key, numeric)
         tokens.expect("AND")
         node = All((Compare(kind, key, ">=", low), Compare(kind, key, "<=", _value(tokens, kind, key, numeric))))
         return Not(node) if negated else node
-    allowed = NUMBER_OPS | grammar.strings if free else NUMBER_OPS if numeric else _ONLY.get((kind, key), grammar.strings)
+    allowed = NUMBER_OPS | grammar.strings if free else NUMBER_OPS if numeric or ordered else _EQUAL if flag else _ONLY.get((kind, key), grammar.strings)
     if op not in allowed or (negated and sort == "op"):
         raise tokens.error(f"{kind} '{key}' is compared with one of {', '.join(sorted(allowed))}, not {word!r}")
     value = _strings(tokens) if op == "IN" else _value(tokens, kind, key, numeric)
+    if flag and (value := str(value).lower()) not in ("true", "false"):
+        raise tokens.error(f"attribute '{key}' is 'true' or 'false'")
     if op.endswith("LIKE") and len(value) > MAX_PATTERN:
         raise tokens.error(f"a pattern has at most {MAX_PATTERN} characters")
     if op == "RLIKE" and (why := patterns.fault(str(value))):

@@ -1,14 +1,16 @@
-"""Evaluation datasets, scorers, label schemas, review queues and issues as records. Webhooks stay where they are: they have secrets, and
+"""Evaluation datasets, scorers, label schemas, review queues, issues and the registry of MCP servers as records. Webhooks stay where they are: they have secrets, and
 would tell the same receivers of two servers."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lazward.contract.mlflow import invalid
+from lazward.domain.genai import mcp
 from lazward.domain.tracking import names
 from lazward.domain.tracking.moved import Parts, Row
 from lazward.storage import tables
@@ -20,19 +22,23 @@ from lazward.storage.genai_tables import (
     eval_dataset_experiment,
     issue,
     label_schema,
+    mcp_server,
+    mcp_version,
     review_queue,
     scorer,
 )
 from lazward.storage.moving.write import MADE, OTHER, SAME
 
-WHOLES = {"".join(table.name): table for table in (eval_dataset, scorer, label_schema, review_queue, issue)}
+WHOLES = {"".join(table.name): table for table in (eval_dataset, scorer, label_schema, review_queue, issue, mcp_server)}
 _PARTS = {"".join(part.name): (part, column, whole) for part, column, whole in PARTS}
 _e = tables.experiment
 
 
 def rows(tx: Tx, key: str, table: str, ids: dict[int, str], after: int, limit: int, everything: bool) -> tuple[list[tuple[int, Row]], int | None]:
-    """(number, row) of the experiments in `ids`, and the number to go on after. everything: evaluation datasets of no experiment, too."""
+    """(number, row) of the experiments in `ids`, and the number to go on after. everything: what is of no experiment, too."""
     t = WHOLES[table]
+    if t is mcp_server and not everything:
+        return [], None
     wanted = sa.select(t).where(t.c.workspace == key, t.c.seq > after)
     if t in OF_EXPERIMENTS:
         wanted = wanted.where(t.c.experiment.in_(list(ids)))
@@ -62,7 +68,7 @@ def write(tx: Tx, key: str, new: Row, experiment_seq: int | None) -> tuple[str, 
     t = WHOLES.get(new.table)
     if t is None:
         raise invalid(f"'{new.table[:60]}' is nothing that can be imported.", "table")
-    names.check_run_id(new.id, "id")
+    (mcp.check_name if t is mcp_server else names.check_run_id)(new.id, "id")
     columns = _columns(t, "experiment") if t in OF_EXPERIMENTS else _columns(t)
     if new.facts.keys() != set(columns):
         raise invalid(f"'facts' must have exactly the members {', '.join(columns)}.", "facts")
@@ -92,9 +98,23 @@ def write_parts(tx: Tx, seq: int, new: Parts, experiments: dict[str, str]) -> No
             if row["experiment"] not in experiments:
                 continue
             row = {"experiment": experiments[row["experiment"]]}
+        if t is mcp_version:
+            _check_version(row)
         made.append({column: seq, **row})
     if made:
         tx.execute((sqlite if tx.sqlite else postgresql).insert(t).on_conflict_do_nothing(), made)
+
+
+def _check_version(row: dict[str, Any]) -> None:
+    """One that cannot be read would hide all others of its server."""
+    mcp.check_status(row["status"])
+    for name, check in (("doc", mcp.server_json), ("tools", mcp.tools)):
+        try:
+            read = None if name == "tools" and row[name] is None else msgspec.json.decode(row[name])
+        except (msgspec.DecodeError, TypeError):
+            raise invalid(f"'rows.{name}' must be JSON.", f"rows.{name}") from None
+        check(read)
+    mcp.precedence(row["version"], "rows.version")
 
 
 def _columns(t: sa.Table, *without: str) -> list[str]:

@@ -8,7 +8,7 @@ from tests.apps.tracking_app import PLAIN, PLUGIN
 
 @pytest.mark.parametrize(("method", "path"), [
     ("GET", "/api/3.0/mlflow/gateway/endpoints/list"), ("POST", "/api/3.0/mlflow/gateway/secrets/create"), ("POST", "/api/3.0/mlflow/prompt-optimization/jobs"), ("GET", "/api/3.0/mlflow/workspaces"),
-    ("DELETE", "/api/3.0/mlflow/workspaces/w"), ("POST", "/ajax-api/3.0/mlflow/scorer/invoke"), ("POST", "/graphql"), ("GET", "/api/3.0/mlflow/mcp-servers/a/versions/1"),
+    ("DELETE", "/api/3.0/mlflow/workspaces/w"), ("POST", "/ajax-api/3.0/mlflow/scorer/invoke"), ("POST", "/graphql"), ("GET", "/api/3.0/mlflow/gateway/budgets/list"),
 ])
 async def test_what_is_not_built_says_so_to_those_who_are_signed_in(app, method, path):
     for prefix in (PLAIN, PLUGIN, "/mlflow/workspaces/ws"):

@@ -97,6 +97,12 @@ class Tracking:
 
         self.post(f"datasets/{made}/records", "3.0", dataset_id=made, records=json.dumps(records))
         self.post("scorers/register", "3.0", experiment_id=experiment, name="judge", serialized_scorer=json.dumps({"name": "judge", "builtin_scorer_class": "Safety"}))
+        for version, status in (("1.0.0", "active"), ("1.1.0", "draft")):
+            doc = {"name": "com.example/tool", "version": version, "remotes": [{"type": "sse", "url": "https://a.example"}], "_meta": {"z": 1, "a": 2}}
+            self.post("mcp-servers/com.example%2Ftool/versions", "3.0", server_json=doc, status=status, tools=[{"name": "t"}])
+        self.post("mcp-servers/com.example%2Ftool/aliases", "3.0", alias="prod", version="1.0.0")
+        self.post("mcp-servers/com.example%2Ftool/tags", "3.0", key="team", value="a")
+        self.post("mcp-servers/com.example%2Ftool/endpoints", "3.0", url="https://a.example", server_alias="prod")
 
     # ---- what is there ------------------------------------------------------------------------------------------------------
 
@@ -132,6 +138,8 @@ class Tracking:
             out["dataset", dataset["name"]] = dataset
             out["records", dataset["name"]] = self.get(f"datasets/{dataset['dataset_id']}/records", "3.0", max_results=1000)
         out["scorers"] = [{**one, "experiment_id": i} for i in sorted(e["experiment_id"] for w, e in out.items() if w[0] == "experiment" and e["lifecycle_stage"] == "active") for one in self.get("scorers/list", "3.0", experiment_id=i).get("scorers", [])]
+        out["mcp servers"] = self.get("mcp-servers", "3.0")["mcp_servers"]
+        out["mcp versions"] = self.get("mcp-servers/com.example%2Ftool/versions", "3.0")["mcp_server_versions"]
         return out
 
     def files(self, root: str) -> dict[str, str]:

@@ -13,9 +13,10 @@ from lazward.cli.moving.archive_file import Archive, Writer
 from lazward.cli.moving.intake import Done, Intake
 from lazward.cli.moving.outgoing import Outgoing
 from lazward.cli.moving.source import File
-from lazward.domain.tracking.moved import Experiment, Run, RunEnd, Trace, Values
+from lazward.contract.mlflow import MlflowError
+from lazward.domain.tracking.moved import Experiment, Parts, Run, RunEnd, Trace, Values
 from lazward.storage import trash
-from lazward.storage.moving import read
+from lazward.storage.moving import read, rows
 from tests.cli.moving.filled import Tracking
 from tests.control_plane import Plane
 
@@ -258,3 +259,12 @@ def test_what_the_database_does_not_take_is_refused_alone(plane):
     wanted = ["trace tr-2"] * (plane.kind == "postgres") + ["trace tr-4", "trace tr-5"]
     assert [what for what, _ in done.refused] == wanted
     assert done.made["traces"] == 6 - len(wanted)
+
+
+@pytest.mark.parametrize(("facts", "path"), [({"version": "one"}, "rows.version"), ({"doc": "{"}, "rows.doc"), ({"doc": "{}"}, "server_json"), ({"doc": None}, "rows.doc"), ({"tools": "{}"}, "tools"), ({"status": "x"}, "status")])
+def test_a_version_of_a_server_that_nobody_could_read_is_refused(plane, facts, path):
+    doc = '{"name": "com.example/tool", "version": "1.0.0"}'
+    row = {"version": "1.0.0", "status": "draft", "doc": doc, "tools": None, "connect_options": None, "source": None, "tags": {}, "created": 1.0, "updated": 1.0, "created_by": None, "updated_by": None}
+    plane.db.write_now(rows.write_parts, 1, Parts("mcp_server", "com.example/tool", "mcp_version", [row]), {})
+    with pytest.raises(MlflowError, match=path):
+        plane.db.write_now(rows.write_parts, 2, Parts("mcp_server", "com.example/tool", "mcp_version", [{**row, **facts}]), {})
