@@ -35,7 +35,8 @@ def sqlite_engine(url: str, synchronous: str) -> sa.Engine:
         path = sa.make_url(url).database
         if path and Path(path).is_file() and not Path(path).stat().st_size:  # made now: its free pages can be given back to the disk (tracking_trash)
             dbapi.execute("PRAGMA auto_vacuum=incremental")
-        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={BUSY_MS}", "cache_size=-8000", "temp_store=MEMORY"):
+        # Of cache for each connection 2 MiB: with 8 no search over 100,000 runs was faster, and the server took 30 MiB more.
+        for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", f"busy_timeout={BUSY_MS}", "cache_size=-2000", "temp_store=MEMORY"):
             dbapi.execute(f"PRAGMA {pragma}")
         if path and path != ":memory:":
             for suffix in ("", "-wal", "-shm"):
