@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -108,11 +108,22 @@ def by_name(tx: Tx, key: str, name: str) -> Experiment:
 
 def active(tx: Tx, key: str, id_: str, now: float) -> Experiment:
     """The experiment to write to; the default one is made when it is not there yet."""
-    row = tx.raw(_ACTIVE, (key, id_)).fetchone()
-    if row is not None:
+    found = asked(tx, key, id_)()
+    return found if found is not None else _live(ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_))
+
+
+def asked(tx: Tx, key: str, id_: str) -> Callable[[], Experiment | None]:
+    """Asks for an active experiment; the answer is waited for when what this returns is called, and other statements may be sent before."""
+    cursor = tx.raw(_ACTIVE, (key, id_))
+
+    def answer() -> Experiment | None:
+        row = cursor.fetchone()
+        if row is None:
+            return None
         seq, id_, name, stage, location, tags, created, updated = row
         return Experiment(seq, id_, name, stage, location, msgspec.json.decode(tags) if isinstance(tags, str) else tags, created, updated)
-    return _live(ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_))
+
+    return answer
 
 
 def live(tx: Tx, key: str, id_: str) -> Experiment:

@@ -49,8 +49,8 @@ _RUN_AND_PARAM = (
     "WHERE r.workspace = ? AND r.id = ?"
 )
 _INSERT = (
-    'INSERT INTO run (workspace, id, experiment, name, status, stage, is_job, "user", parent, started) VALUES (?, ?, ?, ?, ?, \'active\', ?, ?, ?, ?) '
-    "ON CONFLICT DO NOTHING RETURNING seq"
+    'INSERT INTO run (workspace, id, experiment, name, status, stage, is_job, "user", parent, started) SELECT ?, ?, seq, ?, ?, \'active\', ?, ?, ?, ? '
+    "FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active' ON CONFLICT DO NOTHING RETURNING seq"
 )
 _TAGS = "INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value"
 _PARAMS = "INSERT INTO param (run, key, value) VALUES (?, ?, ?)"
@@ -84,11 +84,19 @@ def create(
 ) -> tuple[Run, Experiment]:
     """A run of a client's own, RUNNING from the start. again: the client has chosen the id and may not have heard our answer, so that the
     same run (experiment, start) is answered as it is; any other of that id is refused."""
-    experiment = experiments.active(tx, key, experiment_id, now)
-    made = _insert(tx, key, id_, experiment, name, RUNNING, False, user, started, tags, again)
-    if (made.experiment, made.started, made.is_job) != (experiment.seq, started, False):
+    values = (name, RUNNING, False, user, started, tags)
+    answer = experiments.asked(tx, key, experiment_id)  # waited for together with the row
+    made = _insert(tx, key, id_, experiment_id, *values)
+    experiment = answer()
+    if experiment is None:
+        experiment = experiments.active(tx, key, experiment_id, now)
+        made = _insert(tx, key, id_, experiment_id, *values)
+    if made is not None:
+        return Run(made, id_, experiment.seq, name, RUNNING, "active", False, user, dict(tags).get(PARENT), started, None), experiment
+    there = tx.execute(_ONE, {"workspace": key, "id": id_}).first() if again else None
+    if there is None or (there.experiment, there.started, bool(there.is_job)) != (experiment.seq, started, False):
         raise _taken(id_)
-    return made, experiment
+    return Run(*there), experiment
 
 
 def create_job_run(
@@ -98,7 +106,8 @@ def create_job_run(
     run it is nested in.
     MlflowError RESOURCE_ALREADY_EXISTS when the id is a run's already."""
     experiment = experiments.for_job(tx, workspace, experiment_name, now)
-    _insert(tx, workspace, run_id, experiment, name, SCHEDULED, True, user, now, [*tags.items(), *([(PARENT, parent)] if parent else [])])
+    if _insert(tx, workspace, run_id, experiment.id, name, SCHEDULED, True, user, now, [*tags.items(), *([(PARENT, parent)] if parent else [])]) is None:
+        raise _taken(run_id)
     return experiment.id
 
 
@@ -291,21 +300,14 @@ def tag(tx: Tx, run: Run, name: str) -> str | None:
     return tx.execute(sa.select(tables.run_tag.c.value).where(tables.run_tag.c.run == run.seq, tables.run_tag.c.key == name)).scalar()
 
 
-def _insert(
-    tx: Tx, key: str, id_: str, experiment: Experiment, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]],
-    again: bool = False,
-) -> Run:
-    """again: the run that is there already is as good."""
+def _insert(tx: Tx, key: str, id_: str, experiment_id: str, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]]) -> int | None:
+    """run.seq; None when the id is taken, or the experiment is no active one."""
     wanted = {**dict(tags), RUN_NAME: name}
-    parent = wanted.get(PARENT)
-    made = tx.raw(_INSERT, (key, id_, experiment.seq, name, status, is_job, user, parent, started)).fetchone()
+    made = tx.raw(_INSERT, (key, id_, name, status, is_job, user, wanted.get(PARENT), started, key, experiment_id)).fetchone()
     if made is None:
-        found = tx.execute(_ONE, {"workspace": key, "id": id_}).first() if again else None
-        if found is None:
-            raise _taken(id_)
-        return Run(*found)
+        return None
     tx.raw_many(_TAGS, [(made[0], k, v) for k, v in wanted.items()])
-    return Run(made[0], id_, experiment.seq, name, status, "active", is_job, user, parent, started, None)
+    return made[0]
 
 
 def _taken(id_: str) -> MlflowError:
