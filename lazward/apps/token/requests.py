@@ -19,9 +19,9 @@ _GRAPH = "https://graph.microsoft.com"
 
 
 async def form_of(ctx: Context) -> dict[str, str]:
-    """The fields; each once (RFC 6749 3.2)."""
+    """The fields; each once (RFC 6749 3.2). A body without a type is read as one: so do Azure's examples of REST send it, and Azure takes it."""
     kind = ctx.request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/x-www-form-urlencoded":
+    if kind not in ("application/x-www-form-urlencoded", ""):
         raise OAuthError("invalid_request", "The body must be of the type application/x-www-form-urlencoded.")
     try:
         pairs = parse_qsl((await ctx.body()).decode("utf-8"), keep_blank_values=True, max_num_fields=64, errors="strict")

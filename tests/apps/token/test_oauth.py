@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 import pytest
 import sqlalchemy as sa
@@ -138,6 +138,11 @@ class TestClientCredentials:
         answer = await world.client.post(V2, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
         assert error_of(answer)[0] == 400
         assert error_of(await world.client.post(V2, content=body, headers={"Content-Type": "application/json"}))[0] == 400
+
+    async def test_a_form_without_a_type_is_one(self, world: World):
+        body = urlencode({"grant_type": "client_credentials", **credentials(world, scope=f"{ARM}/.default")}).encode()
+        answer = await world.client.post(V2, content=body)
+        assert "content-type" not in answer.request.headers and answer.status_code == 200 and answer.json()["token_type"] == "Bearer"
 
     async def test_a_huge_body_and_a_wrong_method(self, world: World):
         assert error_of(await world.client.post(V2, content=b"a" * 70_000, headers={"Content-Type": "application/x-www-form-urlencoded"}))[0] == 413
