@@ -14,10 +14,9 @@ all callers with one of them asking; then they get DatabaseAway. ADR-0018.
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -27,7 +26,8 @@ from sqlalchemy.exc import DBAPIError
 
 from lazward.storage.away import DatabaseAway, away_of, is_locked, no_connection, worth_retrying
 from lazward.storage.engines import BUSY_MS, dumps, postgres_engine, sqlite_engine
-from lazward.storage.lanes import Job, Lane
+from lazward.storage.lanes import Job, Lane, fail, pause
+from lazward.storage.pieces import pieces
 from lazward.storage.pipes import Pipe
 
 P = ParamSpec("P")
@@ -44,6 +44,10 @@ _GROUP, _GROUP_S = 64, 0.005  # transactions that may be made one, and after how
 
 class _Elsewhere(Exception):
     """Not on this thread: the writer's does it."""
+
+
+class _OneRaised(Exception):
+    """Of several jobs in one transaction, which does not say which of them wrote what."""
 
 
 class Tx:
@@ -85,20 +89,18 @@ class Tx:
         """Membership in a list of any length, for raw(): what stands behind the column, and its one parameter."""
         return ("IN (SELECT value FROM json_each(?))", dumps(values)) if self.sqlite else ("= ANY(?)", list(values))
 
-    def raw_many(self, statement: str, rows: Iterable[Any]) -> None:
-        """The same for many rows of values at once."""
-        try:
-            if self._pipe is not None:
-                self._pipe.open()
-                for row in rows:  # psycopg's executemany would wait for all of them
-                    self._driver.execute(statement.replace("?", "%s"), row)
-            elif self.sqlite:
+    def raw_many(self, statement: str, rows: Collection[Sequence[Any]]) -> None:
+        """An INSERT ... VALUES (?, ...) of many rows. On PostgreSQL as one statement: each takes as long to say as to do."""
+        if self.sqlite:
+            try:
                 self._driver.executemany(statement, rows)
-            else:
-                with self._driver.cursor() as cursor:
-                    cursor.executemany(statement.replace("?", "%s"), rows)
-        except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-            raise self.wrapped(statement, error) from error
+            except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
+                raise self.wrapped(statement, error) from error
+            return
+        into, values, rest = statement.partition("VALUES ")
+        marks, end, rest = rest.partition(")")
+        for some in pieces(rows):
+            self.raw(into + values + ", ".join([marks + end] * len(some)) + rest, [value for row in some for value in row])
 
     def end(self, how: Literal["commit", "rollback"]) -> None:
         """Of Database alone: nobody else ends a transaction."""
@@ -192,27 +194,31 @@ class Database:
 
     # ---- on the threads of a lane: `private` keeps the thread's connection ----
     def _write_jobs(self, jobs: list[Job], private: dict[str, Any], piped: bool = False) -> None:
-        """Several are one transaction, each in a savepoint of its own, so that what one raises undoes nothing of the others'. When the
-        database itself objects, each is done again alone."""
-        left, attempt = jobs, 0
+        """Several are one transaction. When one of them raises, they are begun anew, each in a savepoint of its own, so that it undoes nothing of
+        the others' (savepoints are two statements for each, a third of a small write on PostgreSQL). When the database itself objects, each is
+        done again alone."""
+        left, attempt, apart = jobs, 0, False
         while len(left) > 1:
             try:
                 with self._alone_now:
                     pass
                 with self._kept(private)() as conn:
-                    left = left[self._write(conn, left, piped) :]
+                    left = left[self._write(conn, left, piped, apart) :]
+                apart = False
+            except _OneRaised:
+                apart = True
             except DBAPIError as error:
                 if away := away_of(error):
                     away.__cause__ = error
-                    return _fail(left, away)
+                    return fail(left, away)
                 attempt += 1
                 if attempt == _GROUP_RETRIES or not worth_retrying(error):
                     break
-                _pause(attempt)
+                pause(attempt)
             except (DatabaseAway, exc.TimeoutError) as error:
-                return _fail(left, error if isinstance(error, DatabaseAway) else no_connection(error))
+                return fail(left, error if isinstance(error, DatabaseAway) else no_connection(error))
             except BaseException as error:
-                return _fail(left, error)
+                return fail(left, error)
         for job in left:
             self._alone_in_lane(partial(self._write, piped=piped), job, private)
 
@@ -274,7 +280,7 @@ class Database:
                         raise away from error
                     if attempt == _RETRIES or not worth_retrying(error):
                         raise
-                    _pause(attempt)
+                    pause(attempt)
         raise AssertionError("not reached")
 
     def _write_here(self, job: Job) -> Any:
@@ -313,9 +319,9 @@ class Database:
             tx.end("rollback")
         return 1
 
-    def _write(self, conn: sa.Connection, jobs: list[Job], piped: bool = False) -> int:
-        """As many as can be done together soon, from the first on: how many. One alone raises what it raises; of several each keeps its
-        own, but for what the database itself says, which ends them all."""
+    def _write(self, conn: sa.Connection, jobs: list[Job], piped: bool = False, apart: bool = False) -> int:
+        """As many as can be done together soon, from the first on: how many. One alone raises what it raises; when one of several does, it is
+        _OneRaised, with nothing done, or with `apart` each keeps its own. What the database itself says ends them all."""
         pipe = Pipe(conn.connection.driver_connection) if piped and not self.is_sqlite else None
         first = Tx(conn, pipe=pipe)
         if self.is_sqlite:
@@ -329,16 +335,18 @@ class Database:
         try:
             for job in jobs:
                 tx = Tx(conn, pipe=pipe)
-                if len(jobs) == 1:
+                if apart:
+                    done += [tx] if self._in_savepoint(tx, job) else []
+                else:
                     _do(tx, job)
-                    done.append(tx)
-                elif self._one_of_several(tx, job):
                     done.append(tx)
                 count += 1
                 if time.monotonic() > until:
                     break
-        except BaseException:
+        except BaseException as error:
             _undo(first)
+            if len(jobs) > 1 and isinstance(error, Exception) and not isinstance(error, exc.SQLAlchemyError):
+                raise _OneRaised from error
             raise
         try:
             first.end("commit")
@@ -361,7 +369,7 @@ class Database:
         if stirred and self.on_stirred:
             self.on_stirred(stirred)
 
-    def _one_of_several(self, tx: Tx, job: Job) -> bool:
+    def _in_savepoint(self, tx: Tx, job: Job) -> bool:
         tx.raw("SAVEPOINT job")
         try:
             _do(tx, job)
@@ -376,6 +384,7 @@ class Database:
 
 
 def _do(tx: Tx, job: Job) -> None:
+    job.error = None  # of an earlier try
     try:
         job.result = job.fn(tx, *job.args, **job.kwargs)
     except tx.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr] - of an answer that was fetched from a cursor of raw()
@@ -387,12 +396,3 @@ def _undo(tx: Tx) -> None:
         tx.end("rollback")
     except exc.SQLAlchemyError:
         tx.conn.invalidate()
-
-
-def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter, on a database thread
-
-
-def _fail(jobs: list[Job], error: BaseException) -> None:
-    for job in jobs:
-        job.error = error

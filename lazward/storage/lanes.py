@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -147,3 +148,13 @@ def _settle(jobs: list[Job]) -> None:
             job.future.set_exception(job.error)
         else:
             job.future.set_result(job.result)
+
+
+def pause(attempt: int) -> None:
+    """Before a transaction is tried again that met another: longer each time, and never as long as the other's."""
+    time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter, on a thread of a lane
+
+
+def fail(jobs: list[Job], error: BaseException) -> None:
+    for job in jobs:
+        job.error = error

@@ -274,3 +274,18 @@ class TestPart:
         with pytest.raises(ValueError):
             db.write_now(write)
         assert db.read_now(tasks.next_due) is None
+
+
+class TestMany:
+    INTO = "INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value"
+
+    @pytest.mark.parametrize("count", [0, 1, 3, 1700])
+    def test_rows_of_any_number(self, db, count):
+        for value in ("old", "new"):
+            db.write_now(lambda tx, value=value: tx.raw_many(self.INTO, [(1, f"k{at}", f"{value} ?%s{at}") for at in range(count)]))
+        assert sorted(db.read_now(lambda tx: tx.raw("SELECT key, value FROM run_tag").fetchall())) == sorted((f"k{at}", f"new ?%s{at}") for at in range(count))
+
+    def test_one_that_is_refused_undoes_all(self, db):
+        with pytest.raises(sa.exc.IntegrityError):
+            db.write_now(lambda tx: tx.raw_many("INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?)", [(1, "a", "v"), (1, "b", None), (1, "c", "v")]))
+        assert db.read_now(lambda tx: tx.raw("SELECT key FROM run_tag").fetchall()) == []

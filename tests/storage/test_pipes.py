@@ -96,3 +96,32 @@ async def test_what_the_database_refuses_of_one_is_no_loss_of_the_others(db):
     found = await together(db, lambda tx: add(tx, "a"), lambda tx: add(tx, "a"), lambda tx: add(tx, "b"), lambda tx: keys(tx))
     assert isinstance(found[1], sa.exc.IntegrityError) and found[3] == ["a", "b"]
     assert await db.read(keys) == ["a", "b"]
+
+
+async def test_the_others_are_done_once_when_one_raises(db):
+    told: list[str] = []
+
+    def good(id_: str):
+        def write(tx: Tx) -> str:
+            add(tx, id_)
+            tx.run_after_commit(lambda: told.append(id_))
+            return id_
+
+        return write
+
+    def bad(tx: Tx) -> None:
+        add(tx, "bad")
+        tx.run_after_commit(lambda: told.append("bad"))
+        raise ValueError("no")
+
+    tries = iter([True, False])
+
+    def bad_at_first(tx: Tx) -> str:
+        add(tx, "c")
+        if next(tries):
+            raise ValueError("not yet")
+        return "c"
+
+    first, second, third, fourth = await together(db, good("a"), bad_at_first, bad, good("b"))
+    assert (first, second, str(third), fourth) == ("a", "c", "no", "b")
+    assert await db.read(keys) == ["a", "b", "c"] and told == ["a", "b"]
