@@ -14,7 +14,7 @@ WAITS = {
     "artifacts/presigned-upload-url", "lazward/trash/restore", "lazward/trash/empty",
 }
 # Made by people and by evaluations, not by training; each asks for what the call before it made.
-WAIT = ("registered-models/", "model-versions/", "datasets/", "scorers/", "issues", "label-schemas/", "review-queues/", "webhooks")
+WAIT = ("registered-models/", "model-versions/", "datasets/", "scorers/", "issues", "label-schemas/", "review-queues/", "webhooks", "mcp-servers")
 
 
 class TestKind:

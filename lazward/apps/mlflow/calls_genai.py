@@ -28,7 +28,7 @@ QUESTIONS, REVIEWS = "labeling/projects/", "labeling/labels/"  # who sets up a r
 SERVERS, VERSIONS = "models/", "models/versions/"  # another registry: who may change the one may change the other
 _DATASET, _WEBHOOK = r"datasets/(?P<dataset_id>[^/]+)", r"webhooks/(?P<webhook_id>[^/]+)"
 # A name has a slash within. What is longer is looked for first, so that no name swallows it.
-_SERVER = r"mcp-servers/(?P<name>[^/]+(?:/[^/]+)?)"
+_SERVER = r"mcp-servers/(?P<name>[^/]+/[^/]+|[^/]+)"
 _VERSION, _ALIAS, _ENDPOINT = _SERVER + "/versions/(?P<version>[^/]+)", _SERVER + "/aliases/(?P<alias>.+)", _SERVER + "/endpoints/(?P<endpoint_id>[^/]+)"
 
 CALLS: dict[tuple[str, str], Entry] = {

@@ -18,7 +18,7 @@ ML = "Microsoft.MachineLearningServices/workspaces"
 
 def example(pattern: re.Pattern[str]) -> str:
     """A path that a pattern takes."""
-    return re.sub(r"\(\?P<\w+>(?:[^()]|\([^()]*\))*\)", "x1", pattern.pattern)
+    return re.sub(r"\(\?P<\w+>[^)]*\)", "x1", pattern.pattern)
 
 
 CALLS = [
