@@ -141,6 +141,7 @@ def a_little_less_than_is_free(bench: Bench) -> int:
     return free - (1 << 30)
 
 
+@pytest.mark.xdist_group("disk")  # what one of them frees would be room for another's
 class TestSpace:
     """The disk of the tests stands in for one that is nearly full: what is to stay free is a little less than what is free."""
 
