@@ -5,7 +5,8 @@ transaction. Nobody else commits. A function given to write() may be run more th
 could not be serialised), so it must have no effect besides its statements; it has no way to wait for the network, being plain.
 
 SQLite: one writer thread per process, BEGIN IMMEDIATE, WAL. PostgreSQL: two writers, SERIALIZABLE with retries, so both
-databases give a write transaction the same guarantee: it sees and leaves a state as if it had run alone.
+databases give a write transaction the same guarantee: it sees and leaves a state as if it had run alone. A read transaction sees
+on both what was committed when it began, keeps no writer waiting and ends none; on PostgreSQL it cannot write.
 
 A database that is away for a while (restarted, locked by another program, its disk full) is waited for, `patience_s` seconds, by
 all callers with one of them asking; then they get DatabaseAway. ADR-0018.
@@ -25,13 +26,14 @@ from sqlalchemy import exc
 from sqlalchemy.exc import DBAPIError
 
 from lazward.storage.away import DatabaseAway, away_of, is_locked, no_connection, worth_retrying
-from lazward.storage.engines import BUSY_MS, dumps, postgres_engine, sqlite_engine
+from lazward.storage.engines import BUSY_MS, dumps, postgres_engine, snapshots, sqlite_engine
 from lazward.storage.lanes import Job, Lane, fail, pause
 from lazward.storage.pieces import pieces
 from lazward.storage.pipes import Pipe
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Connect = Callable[[], contextlib.AbstractContextManager[sa.Connection]]
 
 PATIENCE_S = 10.0
 _RETRIES = 12
@@ -149,6 +151,7 @@ class Database:
         self.on_stirred: Callable[[set[str]], object] | None = None  # as on_tasks, with tx.stirred
         self.is_sqlite = url.startswith("sqlite")
         self.engine = sqlite_engine(url, synchronous) if self.is_sqlite else postgres_engine(url)
+        self._reader = self.engine if self.is_sqlite else snapshots(self.engine)
         self._at_once = self.is_sqlite and synchronous != "full"  # whether a commit waits for no disk
         self._small, self._small_private, self._small_run = threading.Lock(), dict[str, Any](), 0
         self._alone_now = threading.Lock()
@@ -179,7 +182,7 @@ class Database:
 
     def read_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """On this thread, and without patience: raises DatabaseAway at once."""
-        return self._alone(self._read, Job(fn, args, kwargs), self.engine.connect)
+        return self._alone(self._read, Job(fn, args, kwargs), self._reader.connect)
 
     def write_now(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """On this thread, and without patience: raises DatabaseAway at once."""
@@ -202,7 +205,7 @@ class Database:
             try:
                 with self._alone_now:
                     pass
-                with self._kept(private)() as conn:
+                with self._kept(private, self.engine)() as conn:
                     left = left[self._write(conn, left, piped, apart) :]
                 apart = False
             except _OneRaised:
@@ -220,19 +223,19 @@ class Database:
             except BaseException as error:
                 return fail(left, error)
         for job in left:
-            self._alone_in_lane(partial(self._write, piped=piped), job, private)
+            self._alone_in_lane(partial(self._write, piped=piped), job, self._kept(private, self.engine))
 
     def _read_jobs(self, jobs: list[Job], private: dict[str, Any]) -> None:
         for job in jobs:
-            self._alone_in_lane(self._read, job, private)
+            self._alone_in_lane(self._read, job, self._kept(private, self._reader))
 
-    def _alone_in_lane(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, private: dict[str, Any]) -> None:
+    def _alone_in_lane(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, connect: Connect) -> None:
         try:
-            self._alone(run, job, self._kept(private))
+            self._alone(run, job, connect)
         except BaseException as error:
             job.error = error
 
-    def _kept(self, private: dict[str, Any]) -> Callable[[], contextlib.AbstractContextManager[sa.Connection]]:
+    def _kept(self, private: dict[str, Any], engine: sa.Engine) -> Connect:
         """A connection that is kept until something goes wrong with it: to fetch one from the pool for every transaction costs as much
         as a small transaction (on PostgreSQL a round trip, in which the pool asks whether it lives)."""
 
@@ -240,7 +243,7 @@ class Database:
         def kept() -> Iterator[sa.Connection]:
             conn = private.get("connection")
             if conn is None:
-                conn = private["connection"] = self.engine.connect()
+                conn = private["connection"] = engine.connect()
             try:
                 yield conn
             except (exc.SQLAlchemyError, DatabaseAway) as error:
@@ -259,7 +262,7 @@ class Database:
                 conn.close()
 
     # ---- transactions ----
-    def _alone(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, connect: Callable[[], contextlib.AbstractContextManager[sa.Connection]]) -> Any:
+    def _alone(self, run: Callable[[sa.Connection, list[Job]], int], job: Job, connect: Connect) -> Any:
         """One job; again when PostgreSQL could not make it look as if it had run alone. Who had to give way twice keeps other threads
         from beginning until it is done, or a stream of those that write the same row could keep it from ever being done."""
         with contextlib.ExitStack() as stack:

@@ -15,7 +15,6 @@ from lazward.domain.tracking.filter import Node, Order
 from lazward.domain.tracking.names import DEFAULT_EXPERIMENT, DEFAULT_NAME, is_key
 from lazward.storage import tables
 from lazward.storage.db import Tx
-from lazward.storage.pieces import pieces
 from lazward.storage.search import Column, Paging, Reached, where
 from lazward.storage.tables import experiment as t
 
@@ -38,10 +37,12 @@ class DefaultMissing(Exception):
 
 
 _COLUMNS = [t.c[name] for name in Experiment.__struct_fields__]
-_WORKSPACE = sa.select(tables.resource.c.id, tables.resource.c.lookup).where(tables.resource.c.key == sa.bindparam("workspace"))
 _BY_ID = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged")
-# For what happens thousands of times a second.
+# For what happens thousands of times a second. {}: which, as the database takes a list of any length
+_WORKSPACE = "SELECT id, lookup FROM resource WHERE key = ?"
 _ACTIVE = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active'"
+_BY_SEQ = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE seq {}"
+_SEQS = "SELECT seq FROM experiment WHERE workspace = ? AND stage <> 'purged' AND id {}"
 _BY_NAME = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.name == sa.bindparam("name"))
 
 # What a filter or order_by calls an attribute; times are searched in milliseconds.
@@ -53,10 +54,10 @@ _SEARCHED = {
 
 def workspace(tx: Tx, key: str) -> tuple[str, str | None]:
     """(id as written, name of the storage account) of a workspace that is there."""
-    found = tx.execute(_WORKSPACE, {"workspace": key}).first()
+    found = tx.raw(_WORKSPACE, (key,)).fetchone()
     if found is None:
         raise missing(f"The workspace '{key.rsplit('/', 1)[-1]}' was not found.")
-    return found.id, found.lookup
+    return found[0], found[1]
 
 
 def create(
@@ -118,12 +119,13 @@ def asked(tx: Tx, key: str, id_: str) -> Callable[[], Experiment | None]:
 
     def answer() -> Experiment | None:
         row = cursor.fetchone()
-        if row is None:
-            return None
-        seq, id_, name, stage, location, tags, created, updated = row
-        return Experiment(seq, id_, name, stage, location, msgspec.json.decode(tags) if isinstance(tags, str) else tags, created, updated)
+        return None if row is None else _raw(*row)
 
     return answer
+
+
+def _raw(seq: int, id_: str, name: str, stage: str, location: str | None, tags: Any, created: float, updated: float) -> Experiment:
+    return Experiment(seq, id_, name, stage, location, msgspec.json.decode(tags) if isinstance(tags, str) else tags, created, updated)
 
 
 def live(tx: Tx, key: str, id_: str) -> Experiment:
@@ -207,16 +209,14 @@ def delete_tag(tx: Tx, key: str, id_: str, tag: str, now: float) -> None:
 
 
 def by_seq(tx: Tx, seqs: set[int]) -> dict[int, Experiment]:
-    rows = tx.execute(sa.select(*_COLUMNS).where(t.c.seq.in_(seqs)))
-    return {row.seq: Experiment(*row) for row in rows}
+    marks, these = tx.among(list(seqs))
+    return {row[0]: _raw(*row) for row in tx.raw(_BY_SEQ.format(marks), (these,)).fetchall()}
 
 
 def seqs(tx: Tx, key: str, ids: Sequence[str]) -> list[int]:
     """Of the ids that are this workspace's; others are as good as none."""
-    found: list[int] = []
-    for some in pieces(ids):
-        found += tx.execute(sa.select(t.c.seq).where(t.c.workspace == key, t.c.stage != "purged", t.c.id.in_(some))).scalars()
-    return found
+    marks, these = tx.among(ids)
+    return [seq for (seq,) in tx.raw(_SEQS.format(marks), (key, these)).fetchall()]
 
 
 def _update(tx: Tx, found: Experiment, now: float, **values: Any) -> None:

@@ -99,11 +99,12 @@ DATASET = ("name", "digest", "source_type", "source", "schema", "profile")
 
 
 class _Names:
-    """How the names of the search language are reached from the run table; grows joins for what is ordered by."""
+    """How the names of the search language are reached from the run table; grows joins for what is ordered by, which conditions use, too."""
 
     def __init__(self, artifact_uri: Any):
         uri = artifact_uri(t.c.id, sa.select(tables.experiment.c.id).where(tables.experiment.c.seq == t.c.experiment).scalar_subquery())
         self.joined: Any = t
+        self._beside: dict[tuple[str, str], Column] = {}
         self.attributes = {
             "run_id": Column(t.c.id), "run_name": Column(t.c.name), "status": Column(t.c.status), "user_id": Column(t.c.user), "artifact_uri": Column(uri),
             "start_time": Column(t.c.started, number=True, scale=1000.0), "end_time": Column(t.c.ended, number=True, scale=1000.0, nullable=True),
@@ -115,6 +116,8 @@ class _Names:
         if kind == "dataset":
             link = tables.run_link.alias()
             return lambda test: sa.exists().where(link.c.run == t.c.seq, link.c.kind == "dataset", test(Column(link.c[key], nullable=True)))
+        if beside := self._beside.get((kind, key)):
+            return lambda test: test(beside)
         value = self._keyed(kind).alias()
         nan = value.c.nan if kind == "metric" else None
         return lambda test: sa.exists().where(value.c.run == t.c.seq, value.c.key == key, test(Column(value.c.value, number=kind == "metric", nan=nan)))
@@ -122,9 +125,13 @@ class _Names:
     def ordered(self, order: Order) -> Column:
         if order.kind == "attribute":
             return self.attributes[order.key]
-        value = self._keyed(order.kind).alias()
-        self.joined = self.joined.outerjoin(value, sa.and_(value.c.run == t.c.seq, value.c.key == order.key))
-        return Column(value.c.value, number=order.kind == "metric", nullable=True, nan=value.c.nan if order.kind == "metric" else None)
+        found = self._beside.get((order.kind, order.key))
+        if found is None:
+            value = self._keyed(order.kind).alias()
+            self.joined = self.joined.outerjoin(value, sa.and_(value.c.run == t.c.seq, value.c.key == order.key))
+            found = Column(value.c.value, number=order.kind == "metric", nullable=True, nan=value.c.nan if order.kind == "metric" else None)
+            self._beside[order.kind, order.key] = found
+        return found
 
     @staticmethod
     def _keyed(kind: str) -> sa.Table:
