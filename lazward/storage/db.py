@@ -17,19 +17,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.exc import DBAPIError
 
 from lazward.storage.away import DatabaseAway, away_of, is_locked, no_connection, worth_retrying
-from lazward.storage.engines import BUSY_MS, dumps, postgres_engine, snapshots, sqlite_engine
+from lazward.storage.engines import BUSY_MS, postgres_engine, snapshots, sqlite_engine
 from lazward.storage.lanes import Job, Lane, fail, pause
-from lazward.storage.pieces import pieces
 from lazward.storage.pipes import Pipe
+from lazward.storage.tx import Elsewhere, Tx
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,100 +44,8 @@ _SMALL_RUN = 256  # small writes after which one goes to the writer's thread, wh
 _GROUP, _GROUP_S = 64, 0.005  # transactions that may be made one, and after how long no further one is taken in
 
 
-class _Elsewhere(Exception):
-    """Not on this thread: the writer's does it."""
-
-
 class _OneRaised(Exception):
     """Of several jobs in one transaction, which does not say which of them wrote what."""
-
-
-class Tx:
-    """One transaction. `execute` takes SQLAlchemy Core statements; `run_after_commit` takes callbacks for in-process wake-ups."""
-
-    def __init__(self, conn: sa.Connection, small: bool = False, pipe: Pipe | None = None):
-        self.conn = conn
-        self._pipe = pipe
-        self.sqlite = conn.dialect.name == "sqlite"
-        self._driver: Any = conn.connection.driver_connection
-        self._small = small
-        self.after: list[Callable[[], None]] = []
-        self.tasks_due = False
-        self.stirred: set[str] = set()  # keys of resources whose own work should look again: a child of theirs has changed
-
-    def execute(self, statement: Any, params: Any = None) -> sa.CursorResult[Any]:
-        self._shut_pipe()
-        return self.conn.execute(statement, params) if params is not None else self.conn.execute(statement)
-
-    @contextlib.contextmanager
-    def part(self) -> Iterator[None]:
-        """What the block writes is undone when it raises; the transaction can go on (a savepoint)."""
-        self._shut_pipe()
-        with self.conn.begin_nested():
-            yield
-            self._shut_pipe()
-
-    def raw(self, statement: str, values: Any = ()) -> Any:
-        """A cursor of the driver's own, for the few statements that run thousands of times a second: SQLAlchemy takes longer to
-        prepare one than SQLite to do it. Parameters are written ?. Errors are those of execute."""
-        try:
-            if self._pipe is not None:
-                self._pipe.open()
-            return self._driver.execute(statement if self.sqlite else statement.replace("?", "%s"), values)
-        except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-            raise self.wrapped(statement, error) from error
-
-    def among(self, values: Sequence[Any]) -> tuple[str, Any]:
-        """Membership in a list of any length, for raw(): what stands behind the column, and its one parameter."""
-        return ("IN (SELECT value FROM json_each(?))", dumps(values)) if self.sqlite else ("= ANY(?)", list(values))
-
-    def raw_many(self, statement: str, rows: Collection[Sequence[Any]]) -> None:
-        """An INSERT ... VALUES (?, ...) of many rows. On PostgreSQL as one statement: each takes as long to say as to do."""
-        if self.sqlite:
-            try:
-                self._driver.executemany(statement, rows)
-            except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-                raise self.wrapped(statement, error) from error
-            return
-        into, values, rest = statement.partition("VALUES ")
-        marks, end, rest = rest.partition(")")
-        for some in pieces(rows):
-            self.raw(into + values + ", ".join([marks + end] * len(some)) + rest, [value for row in some for value in row])
-
-    def end(self, how: Literal["commit", "rollback"]) -> None:
-        """Of Database alone: nobody else ends a transaction."""
-        if self._pipe is not None and how == "rollback":
-            self._pipe.give_up()
-        if self.conn.get_transaction() is not None:  # (in_transaction() denies one that a broken connection has left behind)
-            self._shut_pipe()
-            getattr(self.conn, how)()
-            return
-        try:
-            getattr(self._driver, how)()
-        except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-            raise self.wrapped(how, error) from error
-        self._shut_pipe()
-
-    def _shut_pipe(self) -> None:
-        if self._pipe is not None:
-            try:
-                self._pipe.shut()
-            except self.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr]
-                raise self.wrapped("", error) from error
-
-    def wrapped(self, statement: str, error: Any) -> DBAPIError:
-        dialect = self.conn.dialect
-        lost = dialect.is_disconnect(error, self._driver, None)  # type: ignore[arg-type]
-        made: Any = DBAPIError.instance(statement, None, error, dialect.dbapi.Error, hide_parameters=True, connection_invalidated=lost, dialect=dialect)  # type: ignore[union-attr]
-        return made
-
-    def takes_a_while(self) -> None:
-        """Said before more than a few statements by key: a small write goes where it holds up nobody, and begins anew there."""
-        if self._small:
-            raise _Elsewhere
-
-    def run_after_commit(self, fn: Callable[[], None]) -> None:
-        self.after.append(fn)
 
 
 class Database:
@@ -174,7 +82,7 @@ class Database:
         if self._at_once and self._writes.busy == 0 and self._writes.away is None and self._small.acquire(blocking=False):
             try:
                 return self._write_here(Job(fn, args, kwargs))
-            except _Elsewhere:
+            except Elsewhere:
                 pass
             finally:
                 self._small.release()
@@ -287,11 +195,11 @@ class Database:
         raise AssertionError("not reached")
 
     def _write_here(self, job: Job) -> Any:
-        """Raises what fn raises, and _Elsewhere, with nothing done, where the thread of the lane has to do it."""
+        """Raises what fn raises, and Elsewhere, with nothing done, where the thread of the lane has to do it."""
         self._small_run += 1
         if self._small_run > _SMALL_RUN:
             self._small_run = 0
-            raise _Elsewhere
+            raise Elsewhere
         try:
             conn = self._small_private.get("connection")
             if conn is None:
@@ -309,7 +217,7 @@ class Database:
         except exc.SQLAlchemyError as error:
             if not (isinstance(error, DBAPIError) and is_locked(error)):
                 self._leave(self._small_private)
-            raise _Elsewhere from error
+            raise Elsewhere from error
         self._committed([tx])
         return job.result
 
@@ -326,7 +234,7 @@ class Database:
         """As many as can be done together soon, from the first on: how many. One alone raises what it raises; when one of several does, it is
         _OneRaised, with nothing done, or with `apart` each keeps its own. What the database itself says ends them all."""
         pipe = Pipe(conn.connection.driver_connection) if piped and not self.is_sqlite else None
-        first = Tx(conn, pipe=pipe)
+        first = Tx(conn, pipe=pipe, alone=pipe is not None and len(jobs) == 1)
         if self.is_sqlite:
             busy = BUSY_MS if self._writes.away is None else _BUSY_AWAY_MS
             if conn.info.get("busy") != busy:
@@ -337,7 +245,7 @@ class Database:
         count, until = 0, time.monotonic() + _GROUP_S
         try:
             for job in jobs:
-                tx = Tx(conn, pipe=pipe)
+                tx = Tx(conn, pipe=pipe) if len(jobs) > 1 else first
                 if apart:
                     done += [tx] if self._in_savepoint(tx, job) else []
                 else:

@@ -51,11 +51,20 @@ def sqlite_engine(url: str, synchronous: str) -> sa.Engine:
 def postgres_engine(url: str) -> sa.Engine:
     # A machine that is gone says nothing: libpq would wait for minutes. What the URL says of these comes first.
     patience = {"connect_timeout": 5, "tcp_user_timeout": 15000, "keepalives_idle": 30, "keepalives_interval": 5, "keepalives_count": 3}
-    return sa.create_engine(
+    engine = sa.create_engine(
         url, pool_size=8, max_overflow=8, pool_pre_ping=True, hide_parameters=True, isolation_level="SERIALIZABLE",
         connect_args={name: value for name, value in patience.items() if name not in sa.make_url(url).query},
         json_serializer=dumps, json_deserializer=msgspec.json.decode,
     )
+
+    @event.listens_for(engine, "connect")
+    def _serializable(dbapi: Any, _record: Any) -> None:
+        """Statements that commit themselves, too (Tx.last)."""
+        dbapi.autocommit = True
+        dbapi.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        dbapi.autocommit = False
+
+    return engine
 
 
 def snapshots(engine: sa.Engine) -> sa.Engine:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -40,7 +40,7 @@ _COLUMNS = [t.c[name] for name in Experiment.__struct_fields__]
 _BY_ID = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged")
 # For what happens thousands of times a second. {}: which, as the database takes a list of any length
 _WORKSPACE = "SELECT id, lookup FROM resource WHERE key = ?"
-_ACTIVE = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active'"
+ACTIVE = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active'"
 _BY_SEQ = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE seq {}"
 _SEQS = "SELECT seq FROM experiment WHERE workspace = ? AND stage <> 'purged' AND id {}"
 _BY_NAME = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.name == sa.bindparam("name"))
@@ -109,22 +109,14 @@ def by_name(tx: Tx, key: str, name: str) -> Experiment:
 
 def active(tx: Tx, key: str, id_: str, now: float) -> Experiment:
     """The experiment to write to; the default one is made when it is not there yet."""
-    found = asked(tx, key, id_)()
-    return found if found is not None else _live(ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_))
+    row = tx.raw(ACTIVE, (key, id_)).fetchone()
+    if row is not None:
+        return of_row(*row)
+    return _live(ensure_default(tx, key, now) if id_ == DEFAULT_EXPERIMENT else get(tx, key, id_))
 
 
-def asked(tx: Tx, key: str, id_: str) -> Callable[[], Experiment | None]:
-    """Asks for an active experiment; the answer is waited for when what this returns is called, and other statements may be sent before."""
-    cursor = tx.raw(_ACTIVE, (key, id_))
-
-    def answer() -> Experiment | None:
-        row = cursor.fetchone()
-        return None if row is None else _raw(*row)
-
-    return answer
-
-
-def _raw(seq: int, id_: str, name: str, stage: str, location: str | None, tags: Any, created: float, updated: float) -> Experiment:
+def of_row(seq: int, id_: str, name: str, stage: str, location: str | None, tags: Any, created: float, updated: float) -> Experiment:
+    """Of what a plain statement answers."""
     return Experiment(seq, id_, name, stage, location, msgspec.json.decode(tags) if isinstance(tags, str) else tags, created, updated)
 
 
@@ -210,7 +202,7 @@ def delete_tag(tx: Tx, key: str, id_: str, tag: str, now: float) -> None:
 
 def by_seq(tx: Tx, seqs: set[int]) -> dict[int, Experiment]:
     marks, these = tx.among(list(seqs))
-    return {row[0]: _raw(*row) for row in tx.raw(_BY_SEQ.format(marks), (these,)).fetchall()}
+    return {row[0]: of_row(*row) for row in tx.raw(_BY_SEQ.format(marks), (these,)).fetchall()}
 
 
 def seqs(tx: Tx, key: str, ids: Sequence[str]) -> list[int]:

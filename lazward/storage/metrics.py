@@ -29,6 +29,18 @@ _SET = _INTO + "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" + _REPLACING
 _SET_ARRAYS = (
     _INTO + "SELECT * FROM unnest(?::bigint[], ?::text[], ?::bigint[], ?::bigint[], ?::float8[], ?::boolean[], ?::float8[], ?::float8[], ?::bigint[], ?::bigint[])" + _REPLACING  # noqa: S608 - of constants
 )
+_NEWER = "(excluded.step, excluded.at, excluded.value) > (l.step, l.at, l.value)"
+# One value on PostgreSQL as one statement, of which the transaction consists (Tx.last): what _summary() would make of it, where no sketch
+# is to be made or taken away. Answers how many rows it wrote.
+_AT_ONCE = (
+    f"WITH found AS ({_RUN_AND_KNOWN}), "  # noqa: S608 - of constants
+    "open AS (SELECT seq FROM found WHERE stage = 'active' AND (tail IS NULL OR (tail + 1 < ? AND ? > sketched))), "
+    "made AS (INSERT INTO metric (run, key, at, step, value, nan) SELECT seq, ?, ?, ?, ?, ? FROM open ON CONFLICT DO NOTHING), "
+    "told AS (INSERT INTO latest_metric AS l (run, key, step, at, value, nan, low, high, sketched, tail) "
+    f"SELECT seq, ?, ?, ?, ?, ?, ?, ?, {metric_sketches.BEGINNING}, 1 FROM open ON CONFLICT (run, key) DO UPDATE SET "
+    + ", ".join(f"{name} = CASE WHEN {_NEWER} THEN excluded.{name} ELSE l.{name} END" for name in ("step", "at", "value", "nan"))
+    + ", low = least(l.low, excluded.low), high = greatest(l.high, excluded.high), tail = l.tail + 1 RETURNING 1) SELECT count(*) FROM told"
+)
 _SPANS = 4  # sketches made in one transaction at most
 _OF_MODEL = sa.text(
     "INSERT INTO logged_model_metric (model, key, at, step, value, nan, run, dataset, digest) "
@@ -41,7 +53,13 @@ def log(tx: Tx, key: str, id_: str, metrics: Sequence[Metric]) -> None:
 
 
 def log_one(tx: Tx, key: str, id_: str, metric: Metric) -> None:
-    """log() of one value, with a statement less: what runs most often of all."""
+    """log() of one value, with fewer statements: what runs most often of all."""
+    if not tx.sqlite and not metric.model:
+        number = None if metric.nan else metric.value
+        value = (metric.value, metric.nan)
+        values = (metric.key, key, id_, 2 * metric_sketches.SPAN, metric.at, metric.key, metric.at, metric.step, *value, metric.key, metric.step, metric.at, *value, number, number)
+        if tx.last(_AT_ONCE, values).fetchone()[0]:
+            return None
     found = tx.raw(_RUN_AND_KNOWN, (metric.key, key, id_)).fetchone()
     if found is None or found[1] != "active":
         return log(tx, key, id_, [metric])  # tells what is wrong

@@ -52,6 +52,13 @@ _INSERT = (
     'INSERT INTO run (workspace, id, experiment, name, status, stage, is_job, "user", parent, started) SELECT ?, ?, seq, ?, ?, \'active\', ?, ?, ?, ? '
     "FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active' ON CONFLICT DO NOTHING RETURNING seq"
 )
+# On PostgreSQL the same as one statement, of which the transaction consists (Tx.last).
+_PARAM_AT_ONCE = f"WITH found AS ({_RUN_AND_PARAM}), made AS (INSERT INTO param (run, key, value) SELECT seq, ?, ? FROM found WHERE stage = 'active' AND value IS NULL) SELECT * FROM found"  # noqa: S608
+_RUN_AT_ONCE = (
+    f"WITH inside AS ({experiments.ACTIVE}), made AS ({_INSERT}), "  # noqa: S608 - of constants
+    "tags AS (INSERT INTO run_tag (run, key, value) SELECT made.seq, key, value FROM made, unnest(?::text[], ?::text[]) AS tag (key, value)) "
+    "SELECT inside.*, made.seq FROM inside LEFT JOIN made ON true"
+)
 _TAGS = "INSERT INTO run_tag (run, key, value) VALUES (?, ?, ?) ON CONFLICT (run, key) DO UPDATE SET value = excluded.value"
 _PARAMS = "INSERT INTO param (run, key, value) VALUES (?, ?, ?)"
 _PARAM_VALUES = "SELECT key, value FROM param WHERE run = ? AND key {}"
@@ -80,20 +87,18 @@ def writable(tx: Tx, key: str, id_: str) -> int:
 
 
 def create(
-    tx: Tx, key: str, id_: str, experiment_id: str, name: str, user: str, started: float, tags: Sequence[tuple[str, str]], now: float, again: bool = False,
+    tx: Tx, key: str, id_: str, experiment_id: str, name: str, user: str, started: float, tags: Sequence[tuple[str, str]], now: float, more: bool = False,
 ) -> tuple[Run, Experiment]:
-    """A run of a client's own, RUNNING from the start. again: the client has chosen the id and may not have heard our answer, so that the
-    same run (experiment, start) is answered as it is; any other of that id is refused."""
+    """A run of a client's own, RUNNING from the start. Who has chosen the id may not have heard our answer: the same run (experiment, start)
+    is answered as it is; any other of that id is refused. more: the transaction has more to write."""
     values = (name, RUNNING, False, user, started, tags)
-    answer = experiments.asked(tx, key, experiment_id)  # waited for together with the row
-    made = _insert(tx, key, id_, experiment_id, *values)
-    experiment = answer()
+    experiment, made = (None, None) if tx.sqlite else _insert_at_once(tx, more, key, id_, experiment_id, *values)
     if experiment is None:
         experiment = experiments.active(tx, key, experiment_id, now)
         made = _insert(tx, key, id_, experiment_id, *values)
     if made is not None:
         return Run(made, id_, experiment.seq, name, RUNNING, "active", False, user, dict(tags).get(PARENT), started, None), experiment
-    there = tx.execute(_ONE, {"workspace": key, "id": id_}).first() if again else None
+    there = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
     if there is None or (there.experiment, there.started, bool(there.is_job)) != (experiment.seq, started, False):
         raise _taken(id_)
     return Run(*there), experiment
@@ -246,10 +251,10 @@ def log_params(tx: Tx, seq: int, id_: str, params: Sequence[tuple[str, str]]) ->
 
 def log_param(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
     """log_params() of one, with a statement less."""
-    found = tx.raw(_RUN_AND_PARAM, (name, key, id_)).fetchone()
+    found = (tx.raw(_RUN_AND_PARAM, (name, key, id_)) if tx.sqlite else tx.last(_PARAM_AT_ONCE, (name, key, id_, name, value))).fetchone()
     if found is None or found[1] != "active" or found[2] not in (None, value):
         log_params(tx, writable(tx, key, id_), id_, [(name, value)])  # tells what is wrong
-    elif found[2] is None:
+    elif found[2] is None and tx.sqlite:
         tx.raw(_PARAMS, (found[0], name, value))
 
 
@@ -308,6 +313,14 @@ def _insert(tx: Tx, key: str, id_: str, experiment_id: str, name: str, status: s
         return None
     tx.raw_many(_TAGS, [(made[0], k, v) for k, v in wanted.items()])
     return made[0]
+
+
+def _insert_at_once(tx: Tx, more: bool, key: str, id_: str, experiment_id: str, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]]) -> tuple[Experiment | None, int | None]:
+    """_insert(), and the experiment where it is an active one."""
+    wanted = {**dict(tags), RUN_NAME: name}
+    made = (key, id_, name, status, is_job, user, wanted.get(PARENT), started, key, experiment_id)
+    found = (tx.raw if more else tx.last)(_RUN_AT_ONCE, (key, experiment_id, *made, list(wanted), list(wanted.values()))).fetchone()
+    return (None, None) if found is None else (experiments.of_row(*found[:-1]), found[-1])
 
 
 def _taken(id_: str) -> MlflowError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -49,6 +51,21 @@ def test_a_long_curve_is_sketched_as_it_comes(db):
     points = curve(db)
     assert points[0][:2] == (0, 0) and points[-1][:2] == (999, 999)
     assert len(points) < 500
+
+
+def test_values_that_come_one_by_one_are_sketched_as_those_of_batches(db):
+    make_run(db, "r2")
+    values = [value("m", float(i % 7), step=i, at=i) for i in [*range(130), 5, 100, *range(130, 260)]]
+
+    async def log_each() -> None:
+        for one in values:
+            await db.write_small(metrics.log_one, KEY, "r1", one)
+
+    asyncio.run(log_each())
+    mine = db.read_now(sketches)
+    for one in values:
+        db.write_now(metrics.log, KEY, "r2", [one])
+    assert db.read_now(sketches) == sorted(mine * 2) and len(mine) > 2
 
 
 def test_a_chart_of_a_range_is_exact_when_it_is_short(db):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -190,20 +192,26 @@ class TestPlaces:
                 db.read_now(call[0], KEY, *call[1:])
 
 
-@pytest.mark.parametrize("values", [
-    [(1, 0, 0.5), (2, 1, 0.25)], [(2, 1, 0.5), (1, 0, 0.25)], [(1, 0, 0.5), (1, 0, 0.5)], [(1, 0, math.nan), (2, 1, -1.0)], [(1, 0, INF), (2, 1, math.nan)],
-])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors])
+@given(st.lists(points, min_size=1, max_size=5))
 def test_one_value_is_written_as_a_batch_of_one(db, values):
-    make_run(db, "one")
-    make_run(db, "batch")
-    for at, step, number in values:
-        made = value("m", number, step=step, at=at)
-        db.write_now(metrics.log_one, KEY, "one", made)
-        db.write_now(metrics.log, KEY, "batch", [made])
+    """In a transaction of its own, in one with others, and as a batch."""
+    ways = {way: f"{way}{uuid.uuid4().hex}" for way in ("alone", "among", "batch")}
+    for run in ways.values():
+        make_run(db, run)
+
+    async def alone() -> None:
+        for made in values:
+            await db.write_small(metrics.log_one, KEY, ways["alone"], made)
+
+    asyncio.run(alone())
+    for made in values:
+        db.write_now(metrics.log_one, KEY, ways["among"], made)
+        db.write_now(metrics.log, KEY, ways["batch"], [made])
     for table in (tables.metric, tables.latest_metric):
         columns = [column for column in table.c if column.name != "run"]
-        one, batch = (db.read_now(lambda tx, run=run: tx.execute(sa.select(*columns).where(table.c.run == runs.seq_of(tx, KEY, run)).order_by(*columns)).all()) for run in ("one", "batch"))  # noqa: B023
-        assert one == batch and one
+        alone_, among, batch = (db.read_now(lambda tx, run=run: tx.execute(sa.select(*columns).where(table.c.run == runs.seq_of(tx, KEY, run)).order_by(*columns)).all()) for run in ways.values())  # noqa: B023
+        assert alone_ == among == batch and batch
 
 
 def test_one_value_for_what_is_not_there_or_in_the_bin(db):

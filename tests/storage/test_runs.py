@@ -28,9 +28,32 @@ class TestCreate:
     def test_the_same_id_twice(self, db):
         make_run(db, "r1")
         with pytest.raises(MlflowError) as caught:
-            make_run(db, "r1")
+            make_run(db, "r1", started=NOW + 1)
         assert caught.value.code == "RESOURCE_ALREADY_EXISTS"
         make_run(db, "r1", key=OTHER.key)
+
+    async def test_the_same_run_twice_is_one(self, db):
+        """Who does not hear the answer sends it again; so does the database's own thread."""
+        made = [await db.write_small(runs.create, KEY, "r1", "0", "n", "me", 1.0, [("a", "1")], 1.0) for _ in range(2)]
+        assert made[0] == made[1]
+        assert dict(db.read_now(run_search.one, KEY, "r1").tags) == {"a": "1", "mlflow.runName": "n"}
+
+    async def test_what_more_is_written_with_it_is_of_the_same_transaction(self, db):
+        def create_and_fail(tx) -> None:
+            runs.create(tx, KEY, "r1", "0", "n", "me", 1.0, [], 1.0, more=True)
+            raise ValueError
+
+        make_run(db, "r0")  # so that the experiment is there
+        with pytest.raises(ValueError):
+            await db.write_small(create_and_fail)
+        with pytest.raises(MlflowError, match="not found"):
+            db.read_now(runs.get, KEY, "r1")
+
+    async def test_alone_in_an_experiment_that_is_not_there_yet_or_no_more(self, db):
+        run, experiment = await db.write_small(runs.create, KEY, "r1", "0", "n", "me", 1.0, [], 1.0)
+        assert (run.experiment, experiment.name) == (experiment.seq, "Default")
+        with pytest.raises(MlflowError, match="No Experiment"):
+            await db.write_small(runs.create, KEY, "r2", "77", "n", "me", 1.0, [], 1.0)
 
     def test_without_its_workspace_a_run_is_not_there(self, db):
         make_run(db, "r1")
@@ -125,6 +148,19 @@ class TestLife:
 
 
 class TestParamsAndTags:
+    async def test_one_param_alone(self, db):
+        make_run(db, "r1")
+        for _ in range(2):
+            await db.write_small(runs.log_param, KEY, "r1", "lr", "0.1")
+        with pytest.raises(MlflowError, match=r"already logged with value='0.1'.*'0.2'"):
+            await db.write_small(runs.log_param, KEY, "r1", "lr", "0.2")
+        with pytest.raises(MlflowError, match="not found"):
+            await db.write_small(runs.log_param, KEY, "r2", "lr", "0.2")
+        assert db.read_now(run_search.one, KEY, "r1").params == [("lr", "0.1")]
+        db.write_now(runs.delete, KEY, "r1", 1.0)
+        with pytest.raises(MlflowError, match="active"):
+            await db.write_small(runs.log_param, KEY, "r1", "new", "0.2")
+
     def test_a_param_keeps_its_value(self, db):
         make_run(db, "r1")
         db.write_now(runs.log_param, KEY, "r1", "lr", "0.1")

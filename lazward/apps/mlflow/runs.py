@@ -47,13 +47,13 @@ async def create(call: Call) -> Json:
         )
     name = name or tagged or f"{secrets.choice(_QUALITIES)}-{secrets.choice(_BEINGS)}-{secrets.randbelow(1000)}"
     started = call.integer("start_time", 0) or 0
-    own = names.check_own_id(call.text("lazward_id"), "run")
+    id_ = names.check_own_id(call.text("lazward_id"), "run") or uuid.uuid4().hex
     every = call.integer("lazward_heartbeat")
 
     def make(tx: Tx, key: str) -> tuple[runs.Run, Experiment]:
         made = runs.create(
-            tx, key, own or uuid.uuid4().hex, call.text("experiment_id") or names.DEFAULT_EXPERIMENT, name, call.text("user_id") or call.user, started / 1000,
-            tags, call.now, own is not None,
+            tx, key, id_, call.text("experiment_id") or names.DEFAULT_EXPERIMENT, name, call.text("user_id") or call.user, started / 1000,
+            tags, call.now, bool(every),
         )
         if every and made[0].status == RUNNING:
             run_watch.watch(tx, key, made[0].id, every, call.now)
