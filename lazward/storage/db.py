@@ -29,7 +29,7 @@ from lazward.storage.away import DatabaseAway, away_of, is_locked, no_connection
 from lazward.storage.engines import BUSY_MS, postgres_engine, snapshots, sqlite_engine
 from lazward.storage.lanes import Job, Lane, fail, pause
 from lazward.storage.pipes import Pipe
-from lazward.storage.tx import Elsewhere, Tx
+from lazward.storage.tx import Elsewhere, Later, Tx
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -245,7 +245,7 @@ class Database:
         count, until = 0, time.monotonic() + _GROUP_S
         try:
             for job in jobs:
-                tx = Tx(conn, pipe=pipe) if len(jobs) > 1 else first
+                tx = Tx(conn, pipe=pipe, grouped=pipe is not None and not apart) if len(jobs) > 1 else first
                 if apart:
                     done += [tx] if self._in_savepoint(tx, job) else []
                 else:
@@ -254,6 +254,9 @@ class Database:
                 count += 1
                 if time.monotonic() > until:
                     break
+            for tx, job in zip(done, jobs, strict=False):
+                if type(job.result) is Later:
+                    _do(tx, job, job.result.make)
         except BaseException as error:
             _undo(first)
             if len(jobs) > 1 and isinstance(error, Exception) and not isinstance(error, exc.SQLAlchemyError):
@@ -294,10 +297,11 @@ class Database:
         return True
 
 
-def _do(tx: Tx, job: Job) -> None:
+def _do(tx: Tx, job: Job, make: Callable[[], Any] | None = None) -> None:
+    """make: of a Later."""
     job.error = None  # of an earlier try
     try:
-        job.result = job.fn(tx, *job.args, **job.kwargs)
+        job.result = make() if make is not None else job.fn(tx, *job.args, **job.kwargs)
     except tx.conn.dialect.dbapi.Error as error:  # type: ignore[union-attr] - of an answer that was fetched from a cursor of raw()
         raise tx.wrapped("", error) from error
 

@@ -54,12 +54,16 @@ def log(tx: Tx, key: str, id_: str, metrics: Sequence[Metric]) -> None:
 
 def log_one(tx: Tx, key: str, id_: str, metric: Metric) -> None:
     """log() of one value, with fewer statements: what runs most often of all."""
-    if not tx.sqlite and not metric.model:
-        number = None if metric.nan else metric.value
-        value = (metric.value, metric.nan)
-        values = (metric.key, key, id_, 2 * metric_sketches.SPAN, metric.at, metric.key, metric.at, metric.step, *value, metric.key, metric.step, metric.at, *value, number, number)
-        if tx.last(_AT_ONCE, values).fetchone()[0]:
-            return None
+    if tx.sqlite or metric.model:
+        return _log_one(tx, key, id_, metric)
+    number = None if metric.nan else metric.value
+    value = (metric.value, metric.nan)
+    values = (metric.key, key, id_, 2 * metric_sketches.SPAN, metric.at, metric.key, metric.at, metric.step, *value, metric.key, metric.step, metric.at, *value, number, number)
+    answer = tx.last(_AT_ONCE, values)
+    return tx.later(lambda: None if answer.fetchone()[0] else _log_one(tx, key, id_, metric))
+
+
+def _log_one(tx: Tx, key: str, id_: str, metric: Metric) -> None:
     found = tx.raw(_RUN_AND_KNOWN, (metric.key, key, id_)).fetchone()
     if found is None or found[1] != "active":
         return log(tx, key, id_, [metric])  # tells what is wrong

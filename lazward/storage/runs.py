@@ -54,6 +54,10 @@ _INSERT = (
 )
 # On PostgreSQL the same as one statement, of which the transaction consists (Tx.last).
 _PARAM_AT_ONCE = f"WITH found AS ({_RUN_AND_PARAM}), made AS (INSERT INTO param (run, key, value) SELECT seq, ?, ? FROM found WHERE stage = 'active' AND value IS NULL) SELECT * FROM found"  # noqa: S608
+_TAG_AT_ONCE = (
+    f"WITH found AS ({_WRITABLE}), made AS (INSERT INTO run_tag (run, key, value) SELECT seq, ?, ? FROM found WHERE stage = 'active' "  # noqa: S608
+    "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value) SELECT stage FROM found"
+)
 _RUN_AT_ONCE = (
     f"WITH inside AS ({experiments.ACTIVE}), made AS ({_INSERT}), "  # noqa: S608 - of constants
     "tags AS (INSERT INTO run_tag (run, key, value) SELECT made.seq, key, value FROM made, unnest(?::text[], ?::text[]) AS tag (key, value)) "
@@ -92,16 +96,24 @@ def create(
     """A run of a client's own, RUNNING from the start. Who has chosen the id may not have heard our answer: the same run (experiment, start)
     is answered as it is; any other of that id is refused. more: the transaction has more to write."""
     values = (name, RUNNING, False, user, started, tags)
-    experiment, made = (None, None) if tx.sqlite else _insert_at_once(tx, more, key, id_, experiment_id, *values)
-    if experiment is None:
-        experiment = experiments.active(tx, key, experiment_id, now)
-        made = _insert(tx, key, id_, experiment_id, *values)
-    if made is not None:
-        return Run(made, id_, experiment.seq, name, RUNNING, "active", False, user, dict(tags).get(PARENT), started, None), experiment
-    there = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
-    if there is None or (there.experiment, there.started, bool(there.is_job)) != (experiment.seq, started, False):
-        raise _taken(id_)
-    return Run(*there), experiment
+
+    def made(row: Sequence[Any] | None) -> tuple[Run, Experiment]:
+        experiment, seq = (None, None) if row is None else (experiments.of_row(*row[:-1]), row[-1])
+        if experiment is None:
+            experiment = experiments.active(tx, key, experiment_id, now)
+            seq = _insert(tx, key, id_, experiment_id, *values)
+        if seq is not None:
+            return Run(seq, id_, experiment.seq, name, RUNNING, "active", False, user, dict(tags).get(PARENT), started, None), experiment
+        there = tx.execute(_ONE, {"workspace": key, "id": id_}).first()
+        if there is None or (there.experiment, there.started, bool(there.is_job)) != (experiment.seq, started, False):
+            raise _taken(id_)
+        return Run(*there), experiment
+
+    if tx.sqlite:
+        return made(None)
+    row, tags_of = _row(key, id_, experiment_id, *values)
+    answer = (tx.raw if more else tx.last)(_RUN_AT_ONCE, (key, experiment_id, *row, list(tags_of), list(tags_of.values())))
+    return made(answer.fetchone()) if more else tx.later(lambda: made(answer.fetchone()))
 
 
 def create_job_run(
@@ -250,12 +262,15 @@ def log_params(tx: Tx, seq: int, id_: str, params: Sequence[tuple[str, str]]) ->
 
 
 def log_param(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
-    """log_params() of one, with a statement less."""
-    found = (tx.raw(_RUN_AND_PARAM, (name, key, id_)) if tx.sqlite else tx.last(_PARAM_AT_ONCE, (name, key, id_, name, value))).fetchone()
-    if found is None or found[1] != "active" or found[2] not in (None, value):
-        log_params(tx, writable(tx, key, id_), id_, [(name, value)])  # tells what is wrong
-    elif found[2] is None and tx.sqlite:
-        tx.raw(_PARAMS, (found[0], name, value))
+    """log_params() of one, with fewer statements."""
+    def made(found: Sequence[Any] | None) -> None:
+        if found is None or found[1] != "active" or found[2] not in (None, value):
+            log_params(tx, writable(tx, key, id_), id_, [(name, value)])  # tells what is wrong
+        elif found[2] is None and tx.sqlite:
+            tx.raw(_PARAMS, (found[0], name, value))
+
+    answer = tx.raw(_RUN_AND_PARAM, (name, key, id_)) if tx.sqlite else tx.last(_PARAM_AT_ONCE, (name, key, id_, name, value))
+    return tx.later(lambda: made(answer.fetchone()))
 
 
 def set_tags(tx: Tx, workspace: str, run_id: str, tags: dict[str, str], now: float) -> None:
@@ -286,7 +301,14 @@ def write_tags(tx: Tx, seq: int, tags: Iterable[tuple[str, str]]) -> None:
 
 
 def set_tag(tx: Tx, key: str, id_: str, name: str, value: str) -> None:
-    write_tags(tx, writable(tx, key, id_), [(name, value)])
+    def made(found: Sequence[Any] | None) -> None:
+        if found is None or found[0] != "active":
+            write_tags(tx, writable(tx, key, id_), [(name, value)])
+
+    if tx.sqlite or name in (RUN_NAME, PARENT):  # these are facts of the run as well
+        return made(None)
+    answer = tx.last(_TAG_AT_ONCE, (key, id_, name, value))
+    return tx.later(lambda: made(answer.fetchone()))
 
 
 def delete_tag(tx: Tx, key: str, id_: str, name: str) -> None:
@@ -307,20 +329,18 @@ def tag(tx: Tx, run: Run, name: str) -> str | None:
 
 def _insert(tx: Tx, key: str, id_: str, experiment_id: str, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]]) -> int | None:
     """run.seq; None when the id is taken, or the experiment is no active one."""
-    wanted = {**dict(tags), RUN_NAME: name}
-    made = tx.raw(_INSERT, (key, id_, name, status, is_job, user, wanted.get(PARENT), started, key, experiment_id)).fetchone()
+    row, tags_of = _row(key, id_, experiment_id, name, status, is_job, user, started, tags)
+    made = tx.raw(_INSERT, row).fetchone()
     if made is None:
         return None
-    tx.raw_many(_TAGS, [(made[0], k, v) for k, v in wanted.items()])
+    tx.raw_many(_TAGS, [(made[0], k, v) for k, v in tags_of.items()])
     return made[0]
 
 
-def _insert_at_once(tx: Tx, more: bool, key: str, id_: str, experiment_id: str, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]]) -> tuple[Experiment | None, int | None]:
-    """_insert(), and the experiment where it is an active one."""
+def _row(key: str, id_: str, experiment_id: str, name: str, status: str, is_job: bool, user: str, started: float, tags: Sequence[tuple[str, str]]) -> tuple[tuple[Any, ...], dict[str, str]]:
+    """(what _INSERT takes, the run's tags)."""
     wanted = {**dict(tags), RUN_NAME: name}
-    made = (key, id_, name, status, is_job, user, wanted.get(PARENT), started, key, experiment_id)
-    found = (tx.raw if more else tx.last)(_RUN_AT_ONCE, (key, experiment_id, *made, list(wanted), list(wanted.values()))).fetchone()
-    return (None, None) if found is None else (experiments.of_row(*found[:-1]), found[-1])
+    return (key, id_, name, status, is_job, user, wanted.get(PARENT), started, key, experiment_id), wanted
 
 
 def _taken(id_: str) -> MlflowError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +13,7 @@ from lazward.storage.engines import dumps
 from lazward.storage.pieces import pieces
 from lazward.storage.pipes import Pipe
 
+T = TypeVar("T")
 IDLE = 0  # libpq: in no transaction
 
 
@@ -20,14 +21,23 @@ class Elsewhere(Exception):
     """Not on this thread: the writer's does it."""
 
 
+class Later:
+    """In place of the result of a function in a group: makes it, once all of the group have sent their statements (Tx.later)."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[], Any]):
+        self.make = make
+
+
 class Tx:
     """One transaction. `execute` takes SQLAlchemy Core statements; `run_after_commit` takes callbacks for in-process wake-ups."""
 
-    def __init__(self, conn: sa.Connection, small: bool = False, pipe: Pipe | None = None, alone: bool = False):
-        """alone: the first statement may commit itself (last())."""
+    def __init__(self, conn: sa.Connection, small: bool = False, pipe: Pipe | None = None, alone: bool = False, grouped: bool = False):
+        """alone: the first statement may commit itself (last()). grouped: others of the same transaction can send theirs before an answer is read (later())."""
         self.conn = conn
         self._pipe = pipe
-        self._alone = alone
+        self._alone, self._grouped = alone, grouped
         self.sqlite = conn.dialect.name == "sqlite"
         self._driver: Any = conn.connection.driver_connection
         self._small = small
@@ -71,6 +81,11 @@ class Tx:
         finally:
             if not self._driver.closed:
                 self._driver.autocommit = False
+
+    def later(self, make: Callable[[], T]) -> T:
+        """What a function of a small write returns whose result needs an answer of the database: make() reads it. In a group on PostgreSQL
+        that is when all have asked, so that a group waits once and not each of it. Nobody but the database's own thread can use the result."""
+        return cast("T", Later(make)) if self._grouped else make()
 
     def among(self, values: Sequence[Any]) -> tuple[str, Any]:
         """Membership in a list of any length, for raw(): what stands behind the column, and its one parameter."""

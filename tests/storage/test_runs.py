@@ -148,6 +148,18 @@ class TestLife:
 
 
 class TestParamsAndTags:
+    async def test_one_tag_alone(self, db):
+        make_run(db, "r1")
+        for name, text in (("a", "1"), ("a", "2"), ("mlflow.runName", "new"), ("mlflow.parentRunId", "p")):
+            await db.write_small(runs.set_tag, KEY, "r1", name, text)
+        full = db.read_now(run_search.one, KEY, "r1")
+        assert dict(full.tags) == {"a": "2", "mlflow.runName": "new", "mlflow.parentRunId": "p"} and (full.run.name, full.run.parent) == ("new", "p")
+        with pytest.raises(MlflowError, match="not found"):
+            await db.write_small(runs.set_tag, KEY, "r2", "a", "1")
+        db.write_now(runs.delete, KEY, "r1", 1.0)
+        with pytest.raises(MlflowError, match="active"):
+            await db.write_small(runs.set_tag, KEY, "r1", "a", "1")
+
     async def test_one_param_alone(self, db):
         make_run(db, "r1")
         for _ in range(2):

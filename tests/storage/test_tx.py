@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
 
+from lazward.storage import metrics, run_search, runs
 from lazward.storage.db import Tx
+from tests.storage.test_pipes import together
+from tests.storage.tracking_data import KEY, make_run, make_workspaces, value
 
 ADD = "INSERT INTO run_tag (run, key, value) VALUES (1, ?, 'v') RETURNING key"
 
@@ -87,25 +89,44 @@ async def test_when_the_connection_breaks_it_is_sent_again(db):
 
 
 async def test_in_a_group_all_or_those_that_did_not_raise(db):
-    inside, go = threading.Event(), threading.Event()
-
-    def gate(tx: Tx) -> None:
-        inside.set()
-        assert go.wait(30)
-
     def bad(tx: Tx) -> None:
         tx.last(ADD, ("bad",))
         raise ValueError
 
-    first = asyncio.create_task(db.write_small(gate))
-    await asyncio.to_thread(inside.wait, 30)
-    waiting = [asyncio.create_task(db.write_small(fn)) for fn in (lambda tx: tx.last(ADD, ("a",)).fetchone(), bad, lambda tx: tx.last(ADD, ("b",)).fetchone())]
-    await asyncio.sleep(0)
-    go.set()
-    await first
-    found = await asyncio.gather(*waiting, return_exceptions=True)
-    assert (found[0], found[2]) == (("a",), ("b",)) and isinstance(found[1], ValueError)
+    first, second, third = await together(db, lambda tx: tx.last(ADD, ("a",)).fetchone(), bad, lambda tx: tx.last(ADD, ("b",)).fetchone())
+    assert (first, third) == (("a",), ("b",)) and isinstance(second, ValueError)
     assert await db.read(keys) == ["a", "b"]
+
+
+async def test_a_group_sends_all_before_it_reads_an_answer(db):
+    order: list[str] = []
+
+    def write(name: str):
+        def send(tx: Tx) -> str:
+            order.append(f"sends {name}")
+            answer = tx.last(ADD, (name,))
+            return tx.later(lambda: (order.append(f"reads {name}"), answer.fetchone()[0])[1])
+
+        return send
+
+    assert await together(db, write("a"), write("b")) == ["a", "b"]
+    assert await db.write_small(write("c")) == "c"
+    assert order == ["sends a", "sends b", "reads a", "reads b", "sends c", "reads c"]
+
+
+async def test_what_is_wrong_with_one_is_told_to_that_one(db):
+    """Of the calls that are one statement each: what they leave, and what their callers hear."""
+    make_workspaces(db)
+    make_run(db, "r1")
+    found = await together(
+        db, *(partial(metrics.log_one, key=KEY, id_="r1", metric=value("m", i, step=i)) for i in range(5)), partial(runs.log_param, key=KEY, id_="r1", name="p", value="1"),
+        partial(runs.log_param, key=KEY, id_="r1", name="p", value="2"), partial(metrics.log_one, key=KEY, id_="nobody", metric=value("m", 1)), partial(runs.set_tag, key=KEY, id_="r1", name="t", value="v"),
+        lambda tx: runs.create(tx, KEY, "r2", "0", "n", "me", 1.0, [], 1.0), lambda tx: runs.create(tx, KEY, "r1", "0", "other", "me", 7.0, [], 1.0),
+    )
+    assert found[:6] == [None] * 6 and found[8] is None and found[9][0].id == "r2"
+    assert [getattr(each, "code", None) for each in found] == [None] * 6 + ["INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", None, None, "RESOURCE_ALREADY_EXISTS"]
+    full = db.read_now(run_search.one, KEY, "r1")
+    assert (full.metrics[0][4], full.params, dict(full.tags)["t"]) == (4, [("p", "1")], "v")
 
 
 async def test_reads_are_snapshots_that_cannot_write(db):
