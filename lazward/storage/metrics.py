@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from lazward.contract.mlflow import missing
 from lazward.domain.tracking.names import Metric
@@ -13,8 +15,11 @@ from lazward.storage import metric_sketches, runs, tables
 from lazward.storage.db import Tx
 
 _INSERT = "INSERT INTO metric (run, key, at, step, value, nan) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-# PostgreSQL takes a whole batch as arrays: one statement, one round trip.
-_INSERT_ARRAYS = "INSERT INTO metric (run, key, at, step, value, nan) SELECT ?, * FROM unnest(?::text[], ?::bigint[], ?::bigint[], ?::float8[], ?::boolean[]) ON CONFLICT DO NOTHING"
+# PostgreSQL takes a whole batch as arrays: one statement, one round trip. To be ready for a row that is there takes it as long again as to
+# insert them, so that many are said to be new first.
+_INSERT_NEW = "INSERT INTO metric (run, key, at, step, value, nan) SELECT ?, * FROM unnest(?::text[], ?::bigint[], ?::bigint[], ?::float8[], ?::boolean[])"
+_INSERT_ARRAYS = f"{_INSERT_NEW} ON CONFLICT DO NOTHING"
+_MANY = 200  # for which a savepoint is worth its two statements
 _KNOWN = "SELECT key, step, at, value, nan, low, high, sketched, tail FROM latest_metric WHERE run = ? AND key {}"
 _RUN_AND_KNOWN = (
     "SELECT r.seq, r.stage, l.step, l.at, l.value, l.nan, l.low, l.high, l.sketched, l.tail FROM run r JOIN resource w ON w.key = r.workspace "
@@ -108,7 +113,12 @@ def _insert(tx: Tx, run: int, metrics: Sequence[Metric]) -> None:
         tx.raw_many(_INSERT, [(run, m.key, m.at, m.step, m.value, m.nan) for m in metrics])
     else:
         columns = zip(*[(m.key, m.at, m.step, m.value, m.nan) for m in metrics], strict=True)
-        tx.raw(_INSERT_ARRAYS, (run, *map(_array, columns)))
+        values = (run, *map(_array, columns))
+        if len(metrics) >= _MANY:
+            with contextlib.suppress(IntegrityError), tx.part():
+                tx.raw(_INSERT_NEW, values)
+                return
+        tx.raw(_INSERT_ARRAYS, values)
 
 
 def _summarize(tx: Tx, run: int, metrics: Sequence[Metric]) -> None:
