@@ -1,4 +1,4 @@
-"""PostgreSQL's pipeline: statements that are sent without waiting for what the ones before them say. A small write is four or five
+"""PostgreSQL's pipeline: statements that are sent without waiting for what the ones before them say. A small write is one to five
 statements, of which one or two are asked for an answer; each answer that nobody waits for saves a round trip."""
 
 from __future__ import annotations
