@@ -28,7 +28,7 @@ from bench.measure import Row, main
 from bench.own_environment import own_environment
 from bench.tracking.fill import BEGAN_MS, CURVE, fill, run_id
 from bench.tracking.servers import Tracker, fasttrackml, lazward, mlflow, postgres_databases
-from bench.wire import rate
+from bench.wire import Connection, rate
 
 PEERS = ("mlflow", "fasttrackml")
 SEARCH = "/api/2.0/mlflow/runs/search"
@@ -176,11 +176,17 @@ WRITES: dict[str, Callable[[Tracker], Iterator[bytes]]] = {"log_metric": log_met
 SEARCHES = {"100 runs": {"max_results": 100}, "100 runs by filter and order": {"max_results": 100, **FILTER}, "a page of 1000 runs": {"max_results": 1000}}
 
 
-def _search(server: Tracker, body: dict) -> tuple[float, dict]:
-    """Milliseconds, and the answer, on a connection that has been used, as clients keep theirs."""
+def _used(server: Tracker) -> Connection:
+    """A connection with an answer behind it, as clients keep theirs."""
     connection = server.connect()
+    connection.send(server.request("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0"))
+    return connection
+
+
+def _search(server: Tracker, body: dict) -> tuple[float, dict]:
+    """Milliseconds, and the answer."""
+    connection = _used(server)
     try:
-        connection.send(server.request("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0"))
         prepared = server.request("POST", SEARCH, json.dumps({"experiment_ids": ["0"], **body}).encode())
         began = time.perf_counter()
         answer = connection.send(prepared)
@@ -209,14 +215,13 @@ def everything(server: Tracker) -> float:
 
 
 def chart(server: Tracker) -> float:
-    connection = server.connect()
+    connection = _used(server)
     run = run_id(-1)
     if server.name == "FastTrackML":
         asked = {"q": f'run.hash == "{run}"', "steps": 1000, "report_progress": False, "metrics": [{"key": CURVE, "context": {}}]}
         prepared = server.request("POST", "/aim/api/runs/search/metric", json.dumps(asked).encode())
     else:
         prepared = server.request("GET", f"/ajax-api/2.0/mlflow/metrics/get-history-bulk-interval?run_ids={run}&metric_key={CURVE}&max_results=1000")
-    connection.send(server.request("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0"))
     began = time.perf_counter()
     answer = connection.send(prepared)
     took = (time.perf_counter() - began) * 1000

@@ -40,8 +40,9 @@ _COLUMNS = [t.c[name] for name in Experiment.__struct_fields__]
 _BY_ID = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.id == sa.bindparam("id"), t.c.stage != "purged")
 # For what happens thousands of times a second. {}: which, as the database takes a list of any length
 _WORKSPACE = "SELECT id, lookup FROM resource WHERE key = ?"
-ACTIVE = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE workspace = ? AND id = ? AND stage = 'active'"
-_BY_SEQ = "SELECT seq, id, name, stage, location, tags, created, updated FROM experiment WHERE seq {}"
+_SELECT = f"SELECT {', '.join(Experiment.__struct_fields__)} FROM experiment"  # noqa: S608 - what of_row() takes
+ACTIVE = f"{_SELECT} WHERE workspace = ? AND id = ? AND stage = 'active'"
+_BY_SEQ = _SELECT + " WHERE seq {}"
 _SEQS = "SELECT seq FROM experiment WHERE workspace = ? AND stage <> 'purged' AND id {}"
 _BY_NAME = sa.select(*_COLUMNS).where(t.c.workspace == sa.bindparam("workspace"), t.c.name == sa.bindparam("name"))
 
